@@ -1,0 +1,133 @@
+// Package seal owns the sealing of secrets to a gateway's key, so that whoever relays or keeps them can neither read them
+// nor have them used for anything else. It is HPKE (RFC 9180) of the standard library with a binding in its info.
+package seal
+
+import (
+	"crypto/hpke"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// ErrCannotOpen is returned when a sealed secret was made for another key or another binding, or was damaged.
+var ErrCannotOpen = errors.New("the sealed secret was made for another gateway key or another use, or is damaged")
+
+// Purpose says what kind of secret is sealed, so that one can never be taken for another.
+type Purpose string
+
+// The purposes.
+const (
+	PurposePassword       Purpose = "vcenter-password"
+	PurposeClusterSecrets Purpose = "cluster-secrets"
+)
+
+// Binding is what a sealed secret is good for. Opening needs the very same binding: a password sealed for one vCenter
+// and its trust cannot be sent to another, even by whoever keeps the record.
+type Binding struct {
+	Purpose Purpose `json:"purpose"`
+	Project string  `json:"project"`
+	Gateway string  `json:"gateway"`
+	// Object is the id of the cloud account or the cluster.
+	Object string `json:"object"`
+	// Target is the address the secret may be sent to; "" for secrets that are sent nowhere.
+	Target string `json:"target,omitempty"`
+	// Trust is the digest of the certificates the target is believed by.
+	Trust string `json:"trust,omitempty"`
+	// Username is who the secret belongs to at the target.
+	Username string `json:"username,omitempty"`
+}
+
+func (b Binding) info() []byte {
+	text, err := json.Marshal(b)
+	if err != nil {
+		panic(err) // only strings: cannot fail
+	}
+	return append([]byte("palette/seal/v1:"), text...)
+}
+
+// format is the first byte of every sealed secret.
+const format = 1
+
+func suite() (hpke.KEM, hpke.KDF, hpke.AEAD) {
+	return hpke.MLKEM768X25519(), hpke.HKDFSHA256(), hpke.AES256GCM()
+}
+
+// PrivateKey opens what was sealed to its public half.
+type PrivateKey struct{ key hpke.PrivateKey }
+
+// NewPrivateKey makes a key.
+func NewPrivateKey() (*PrivateKey, error) {
+	kem, _, _ := suite()
+	key, err := kem.GenerateKey()
+	if err != nil {
+		return nil, fmt.Errorf("making a sealing key: %w", err)
+	}
+	return &PrivateKey{key: key}, nil
+}
+
+// ParsePrivateKey reads a key written by Bytes.
+func ParsePrivateKey(b []byte) (*PrivateKey, error) {
+	kem, _, _ := suite()
+	key, err := kem.NewPrivateKey(b)
+	if err != nil {
+		return nil, fmt.Errorf("reading the sealing key: %w", err)
+	}
+	return &PrivateKey{key: key}, nil
+}
+
+// Bytes returns the key to be kept where only its owner can read it.
+func (k *PrivateKey) Bytes() ([]byte, error) {
+	b, err := k.key.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("writing the sealing key: %w", err)
+	}
+	return b, nil
+}
+
+// PublicKey returns the half that anyone may have.
+func (k *PrivateKey) PublicKey() []byte { return k.key.PublicKey().Bytes() }
+
+// Open returns the secret. It fails with ErrCannotOpen unless key and binding are those it was sealed with.
+func (k *PrivateKey) Open(b Binding, sealed []byte) ([]byte, error) {
+	if len(sealed) == 0 || sealed[0] != format {
+		return nil, ErrCannotOpen
+	}
+	_, kdf, aead := suite()
+	plain, err := hpke.Open(k.key, kdf, aead, b.info(), sealed[1:])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCannotOpen, err)
+	}
+	return plain, nil
+}
+
+// Seal encrypts a secret so that only the owner of the public key can open it, and only for the binding.
+func Seal(publicKey []byte, b Binding, secret []byte) ([]byte, error) {
+	kem, kdf, aead := suite()
+	key, err := kem.NewPublicKey(publicKey)
+	if err != nil {
+		return nil, fmt.Errorf("reading the gateway's public key: %w", err)
+	}
+	sealed, err := hpke.Seal(key, kdf, aead, b.info(), secret)
+	if err != nil {
+		return nil, fmt.Errorf("sealing: %w", err)
+	}
+	return append([]byte{format}, sealed...), nil
+}
+
+// Fingerprint is a short name for a public key, to notice that it has changed.
+func Fingerprint(publicKey []byte) string {
+	sum := sha256.Sum256(publicKey)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// TrustDigest is the Binding.Trust of the given settings.
+func TrustDigest(trust any) (string, error) {
+	text, err := json.Marshal(trust)
+	if err != nil {
+		return "", fmt.Errorf("encoding trust settings: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
