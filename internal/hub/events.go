@@ -1,0 +1,133 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
+)
+
+const (
+	// heartbeat is how often an idle event stream proves to be alive.
+	heartbeat = 15 * time.Second
+	// eventPage is how many events are read at once.
+	eventPage = 200
+)
+
+// watchCluster streams a cluster's events, one JSON document a line; a blank line is a heartbeat. The stream ends after
+// the event that says the cluster is gone, or when the hub goes down.
+//
+// Who watches waits for the gateway to finish. So if this hub has not given the newest generation to the gateway,
+// because it took over from one that has gone, it does now.
+func (h *Hub) watchCluster(w http.ResponseWriter, r *http.Request, project string) {
+	id, after, err := h.watchStart(r, project)
+	if err != nil {
+		hubapi.WriteProblem(w, h.asProblem(r.Context(), err))
+		return
+	}
+	leave := h.feed.join(id)
+	defer leave()
+	if err := h.resume(r.Context(), project, id); err != nil {
+		hubapi.WriteProblem(w, h.asProblem(r.Context(), err))
+		return
+	}
+	w.Header().Set("Content-Type", hubapi.ContentEvents)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+	if err := h.streamEvents(r.Context(), w, project, id, after); err != nil {
+		h.log.InfoContext(r.Context(), "event stream ended", "cluster_id", id, "error", err)
+	}
+}
+
+// watchStart checks what is asked. A cluster that is gone can be watched as long as it has events that the watcher has
+// not seen.
+func (h *Hub) watchStart(r *http.Request, project string) (id string, after int64, err error) {
+	id = r.PathValue("id")
+	if text := r.URL.Query().Get("after"); text != "" {
+		if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 {
+			return "", 0, invalid("", "after is not the number of an event")
+		}
+	}
+	_, err = h.loadCluster(r.Context(), project, id)
+	if !errors.Is(err, hubapi.ErrNotFound) {
+		return id, after, err
+	}
+	left, eventsErr := h.store.Events(r.Context(), project, id, after, 1)
+	if eventsErr != nil {
+		return "", 0, eventsErr
+	}
+	if len(left) > 0 {
+		err = nil
+	}
+	return id, after, err
+}
+
+// resume gives an unfinished cluster to its gateway unless that was done since both are up.
+func (h *Hub) resume(ctx context.Context, project, id string) error {
+	d, err := h.loadCluster(ctx, project, id)
+	if errors.Is(err, hubapi.ErrNotFound) {
+		return nil
+	}
+	if err != nil || !unfinished(d) || h.given.has(id, d.Generation) {
+		return err
+	}
+	unlock, err := h.locks.lock(ctx, "cluster/"+project+"/"+d.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	d, err = h.loadCluster(ctx, project, id)
+	if errors.Is(err, hubapi.ErrNotFound) {
+		return nil
+	}
+	if err != nil || !unfinished(d) || h.given.has(id, d.Generation) {
+		return err
+	}
+	return h.assign(ctx, d)
+}
+
+func (h *Hub) streamEvents(ctx context.Context, w http.ResponseWriter, project, id string, after int64) error {
+	control := http.NewResponseController(w)
+	encoder := json.NewEncoder(w)
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for {
+		// Asked for before the events are read: what comes in between is then not missed.
+		changed, _ := h.feed.changes(id)
+		events, err := h.store.Events(ctx, project, id, after, eventPage)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			if err := encoder.Encode(e); err != nil {
+				return fmt.Errorf("writing an event: %w", err)
+			}
+			after = e.Seq
+			if e.Gone {
+				return control.Flush() //nolint:wrapcheck // Says what it is.
+			}
+		}
+		if err := control.Flush(); err != nil {
+			return fmt.Errorf("flushing events: %w", err)
+		}
+		if len(events) == eventPage {
+			continue
+		}
+		select {
+		case <-changed:
+		case <-beat.C:
+			if _, err := w.Write([]byte("\n")); err != nil {
+				return fmt.Errorf("writing a heartbeat: %w", err)
+			}
+		case <-h.stopped:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,120 @@
+// Package hub owns the management plane: the REST API that clients speak, the records behind it, and the conversation
+// with the gateways that do the work. It decides who may write what and keeps what gateways report; it knows no
+// vCenter, no Kubernetes and no Terraform. Embedded in a provider and as a service it is the same handler.
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
+)
+
+// GatewayDirectory knows the gateways that can be reached.
+type GatewayDirectory interface {
+	// IDs returns the ids of all gateways.
+	IDs() []string
+	// RoundTripper returns the way to a gateway, and whether there is one.
+	RoundTripper(id string) (http.RoundTripper, bool)
+	// SystemID returns the id of the gateway beside the hub, or "".
+	SystemID() string
+}
+
+// Principal is who makes a request.
+type Principal struct {
+	Name string
+	// Project is the only project the principal may reach; "" is all.
+	Project string
+}
+
+// Config is what a hub needs.
+type Config struct {
+	Store    Store
+	Gateways GatewayDirectory
+	Version  string
+	// Log may be nil.
+	Log *slog.Logger
+	// Clock may be nil: the system's.
+	Clock func() time.Time
+	// Authenticate tells who makes a request; nil takes everyone for the owner, as in embedded mode, where the transport
+	// already decided.
+	Authenticate func(*http.Request) (Principal, error)
+}
+
+// Hub is a management plane. Its handler answers at once; Run has to be running for reports of gateways to arrive.
+type Hub struct {
+	store        Store
+	gateways     GatewayDirectory
+	version      string
+	log          *slog.Logger
+	now          func() time.Time
+	authenticate func(*http.Request) (Principal, error)
+
+	locks   *locks
+	feed    *feed
+	given   *givenList
+	stopped chan struct{}
+}
+
+// New returns a hub.
+func New(cfg Config) (*Hub, error) {
+	if cfg.Store == nil || cfg.Gateways == nil {
+		return nil, errors.New("a hub needs a store and a directory of gateways")
+	}
+	h := &Hub{
+		store: cfg.Store, gateways: cfg.Gateways, version: cfg.Version, log: cfg.Log, now: cfg.Clock,
+		authenticate: cfg.Authenticate,
+		locks:        newLocks(), feed: newFeed(), given: newGivenList(), stopped: make(chan struct{}),
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	if h.authenticate == nil {
+		h.authenticate = func(*http.Request) (Principal, error) { return Principal{Name: "local"}, nil }
+	}
+	return h, nil
+}
+
+const (
+	// eventsKept is how long events of clusters that are gone can still be read.
+	eventsKept = 7 * 24 * time.Hour
+	// eventsPerCluster bounds what is kept of a cluster that lives.
+	eventsPerCluster = 2000
+)
+
+// Run listens to every gateway until the context ends, and returns the context's error. It may be called once. When it
+// returns, open event streams end, so that their readers can go elsewhere.
+func (h *Hub) Run(ctx context.Context) error {
+	defer close(h.stopped)
+	if err := h.store.Prune(ctx, h.now().Add(-eventsKept), eventsPerCluster); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("removing old events: %w", err)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, id := range h.gateways.IDs() {
+		group.Go(func() error { return h.listen(ctx, id) })
+	}
+	group.Go(func() error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	return group.Wait()
+}
+
+// gateway returns the client of a gateway, and its id with "system" resolved.
+func (h *Hub) gateway(id string) (*gatewayapi.Client, string, error) {
+	resolved := h.gatewayID(id)
+	rt, ok := h.gateways.RoundTripper(resolved)
+	if !ok || resolved == "" {
+		return nil, "", notFound("there is no gateway %s", id)
+	}
+	return gatewayapi.NewClient(rt), resolved, nil
+}

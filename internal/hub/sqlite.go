@@ -1,0 +1,289 @@
+package hub
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	sqlite "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// maxGroup bounds how many batches share one transaction, and so one fsync.
+const maxGroup = 64
+
+// SQLite is the default store: one file, write-ahead log, each commit on disk before it returns. One goroutine writes;
+// batches that wait at the same time share a transaction.
+type SQLite struct {
+	reads  *sql.DB
+	writes *sql.DB
+	queue  chan *pendingBatch
+	closed chan struct{}
+	once   sync.Once
+	writer sync.WaitGroup
+}
+
+type pendingBatch struct {
+	batch Batch
+	done  chan error
+}
+
+var _ Store = (*SQLite)(nil)
+
+// errClosed is what a commit meets after Close.
+var errClosed = errors.New("the store is closed")
+
+// OpenSQLite opens the database in the file, makes it if it is missing, and brings it to this program's schema.
+func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("finding the database: %w", err)
+	}
+	// SQLite would make the file readable by others; the log files take over the mode.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the database: %w", err)
+	}
+	if err := file.Close(); err != nil {
+		return nil, fmt.Errorf("opening the database: %w", err)
+	}
+	writes, err := openDB(path, 1, "_txlock=immediate&_pragma=journal_mode(WAL)")
+	if err != nil {
+		return nil, err
+	}
+	if err := prepare(ctx, writes); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), writes.Close())
+	}
+	reads, err := openDB(path, 4, "_pragma=query_only(1)")
+	if err != nil {
+		return nil, errors.Join(err, writes.Close())
+	}
+	s := &SQLite{reads: reads, writes: writes, queue: make(chan *pendingBatch, maxGroup), closed: make(chan struct{})}
+	s.writer.Go(s.write)
+	return s, nil
+}
+
+func openDB(path string, conns int, extra string) (*sql.DB, error) {
+	dsn := (&url.URL{Scheme: "file", Path: path}).String() +
+		"?_pragma=busy_timeout(10000)&_pragma=synchronous(FULL)&" + extra
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, fmt.Errorf("opening the database: %w", err)
+	}
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	return db, nil
+}
+
+// Close waits for what is being written and closes the file.
+func (s *SQLite) Close() error {
+	s.once.Do(func() { close(s.closed) })
+	s.writer.Wait()
+	return errors.Join(s.reads.Close(), s.writes.Close())
+}
+
+const (
+	prepareWait  = 20 * time.Millisecond
+	prepareTries = 200
+)
+
+// prepare migrates the database. While another process switches the file to write-ahead logging or closes it, SQLite
+// answers that it is busy without waiting for the busy timeout; so it is asked again.
+func prepare(ctx context.Context, db *sql.DB) error {
+	for try := 1; ; try++ {
+		err := migrate(ctx, db)
+		if e, ok := errors.AsType[*sqlite.Error](err); !ok || e.Code()&0xff != sqlite3.SQLITE_BUSY || try == prepareTries {
+			return err
+		}
+		timer := time.NewTimer(prepareWait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
+// migrate applies the versioned files that the database has not seen. The transaction takes the write lock first, so
+// two processes that start together do it one after the other.
+func migrate(ctx context.Context, db *sql.DB) error {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return fmt.Errorf("listing migrations: %w", err)
+	}
+	slices.Sort(files)
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("locking the database: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit this does nothing
+	var version int
+	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return fmt.Errorf("reading the schema's version: %w", err)
+	}
+	if version > len(files) {
+		return fmt.Errorf("%w: it has schema %d, this program knows %d; use the newer program",
+			ErrNewerSchema, version, len(files))
+	}
+	for i, file := range files[version:] {
+		number, _, _ := strings.Cut(filepath.Base(file), "_")
+		if n, err := strconv.Atoi(number); err != nil || n != version+i+1 {
+			return fmt.Errorf("migration %s is out of order", file)
+		}
+		text, err := migrations.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("reading migration %s: %w", file, err)
+		}
+		if _, err := tx.ExecContext(ctx, string(text)); err != nil {
+			return fmt.Errorf("applying migration %s: %w", file, err)
+		}
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(files))); err != nil {
+		return fmt.Errorf("writing the schema's version: %w", err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("committing migrations: %w", err)
+	}
+	return nil
+}
+
+const recordColumns = `kind, id, project, name, v, spec, status, sealed,
+	generation, observed_generation, last_generation, revision, created_at, deleted_at`
+
+// Get implements Records.
+func (s *SQLite) Get(ctx context.Context, kind Kind, id string) (*Record, error) {
+	row := s.reads.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM records WHERE kind = ? AND id = ?", kind, id)
+	rec, err := scanRecord(row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrNoRecord
+	}
+	return rec, err
+}
+
+// List implements Records.
+func (s *SQLite) List(ctx context.Context, kind Kind, f Filter) ([]*Record, error) {
+	rows, err := s.reads.QueryContext(ctx, "SELECT "+recordColumns+` FROM records
+		WHERE kind = ?1 AND (?2 = '' OR project = ?2) AND (?3 = '' OR name = ?3) ORDER BY project, name`,
+		kind, f.Project, f.Name)
+	if err != nil {
+		return nil, fmt.Errorf("listing records: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var records []*Record
+	for rows.Next() {
+		rec, err := scanRecord(rows)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, rec)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("listing records: %w", err)
+	}
+	return records, nil
+}
+
+func scanRecord(row interface{ Scan(dest ...any) error }) (*Record, error) {
+	var r Record
+	var version int
+	var spec, status []byte
+	var created int64
+	var deleted sql.NullInt64
+	err := row.Scan(&r.Kind, &r.ID, &r.Project, &r.Name, &version, &spec, &status, &r.Sealed,
+		&r.Generation, &r.ObservedGeneration, &r.LastGeneration, &r.Revision, &created, &deleted)
+	if err != nil {
+		return nil, fmt.Errorf("reading a record: %w", err)
+	}
+	if version > documentVersion {
+		return nil, fmt.Errorf("%w: %s %s has version %d, this program knows %d; use the newer program",
+			ErrNewerDocument, r.Kind, r.ID, version, documentVersion)
+	}
+	r.SpecJSON, r.StatusJSON = spec, status
+	r.CreatedAt = time.Unix(0, created).UTC()
+	if deleted.Valid {
+		at := time.Unix(0, deleted.Int64).UTC()
+		r.DeletedAt = &at
+	}
+	return &r, nil
+}
+
+// Commit implements Records. Once a batch is queued its outcome is waited for, whatever happens to the context: the
+// caller must know whether it was written.
+func (s *SQLite) Commit(ctx context.Context, b Batch) error {
+	p := &pendingBatch{batch: b, done: make(chan error, 1)}
+	select {
+	case <-s.closed:
+		return errClosed
+	default:
+	}
+	select {
+	case s.queue <- p:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closed:
+		return errClosed
+	}
+	select {
+	case err := <-p.done:
+		return err
+	case <-s.closed:
+	}
+	// The writer empties the queue before it ends; a batch that came after that was not written.
+	s.writer.Wait()
+	select {
+	case err := <-p.done:
+		return err
+	default:
+		return errClosed
+	}
+}
+
+// isTaken tells whether an insert or update met the unique index of names, or an existing id.
+func isTaken(err error) (name, id bool) {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return false, false
+	}
+	return e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE, e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
+}
+
+// Events implements Events.
+func (s *SQLite) Events(
+	ctx context.Context, project, clusterID string, after int64, limit int,
+) ([]hubapi.Event, error) {
+	rows, err := s.reads.QueryContext(ctx,
+		"SELECT seq, body FROM events WHERE cluster = ? AND seq > ? AND project = ? ORDER BY seq LIMIT ?",
+		clusterID, after, project, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading events: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	return scanEvents(rows)
+}
+
+// Cursor implements Events.
+func (s *SQLite) Cursor(ctx context.Context, gatewayID string) (Cursor, error) {
+	c := Cursor{Gateway: gatewayID}
+	row := s.reads.QueryRowContext(ctx, "SELECT boot, seq FROM cursors WHERE gateway = ?", gatewayID)
+	if err := row.Scan(&c.Boot, &c.Seq); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return c, fmt.Errorf("reading a gateway's cursor: %w", err)
+	}
+	return c, nil
+}

@@ -1,0 +1,270 @@
+package hub_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
+)
+
+func openStore(tb testing.TB) *hub.SQLite {
+	tb.Helper()
+	s, err := hub.OpenSQLite(tb.Context(), filepath.Join(tb.TempDir(), "hub.db"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return s
+}
+
+func record(id, name string) *hub.Record {
+	return &hub.Record{
+		Kind: hub.KindCluster, ID: id, Project: "default", Name: name,
+		SpecJSON: []byte(`{"name":"` + name + `"}`), StatusJSON: []byte(`{}`), Sealed: []byte{1, 2},
+		Generation: 1, LastGeneration: 1, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
+	}
+}
+
+func commit(t *testing.T, s hub.Store, b hub.Batch) {
+	t.Helper()
+	if err := s.Commit(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStoreReopen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "with ? # % in it", "hub.db")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s, err := hub.OpenSQLite(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := record("a", "one")
+	deleted := want.CreatedAt.Add(time.Hour)
+	want.DeletedAt = &deleted
+	event := hubapi.Event{Time: want.CreatedAt, Message: "hello"}
+	cursor := hub.Cursor{Gateway: "g", Boot: "b", Seq: 7}
+	commit(t, s, hub.Batch{
+		Put: []*hub.Record{want}, Cursor: &cursor,
+		Events: []hub.ClusterEvent{{ClusterID: "a", Project: "default", Event: event}},
+	})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(t.Context(), hub.Batch{}); err == nil {
+		t.Error("a closed store has taken a commit")
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the database's mode: %v, %v", info.Mode(), err)
+	}
+
+	if s, err = hub.OpenSQLite(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	got, err := s.Get(t.Context(), hub.KindCluster, "a")
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("record: %v (-want +got):\n%s", err, diff)
+	}
+	events, err := s.Events(t.Context(), "default", "a", 0, 10)
+	event.Seq = 1
+	if diff := cmp.Diff([]hubapi.Event{event}, events); err != nil || diff != "" {
+		t.Errorf("events: %v (-want +got):\n%s", err, diff)
+	}
+	if c, err := s.Cursor(t.Context(), "g"); err != nil || c != cursor {
+		t.Errorf("cursor: %+v, %v", c, err)
+	}
+}
+
+func TestStoreRules(t *testing.T) {
+	s := openStore(t)
+	a := record("a", "one")
+	commit(t, s, hub.Batch{Put: []*hub.Record{a}})
+	stale := *a
+	commit(t, s, hub.Batch{Put: []*hub.Record{a}})
+	missing := record("z", "z")
+	missing.Revision = 4
+	elsewhere := record("b", "one")
+	elsewhere.Project = "other"
+	for name, tc := range map[string]struct {
+		batch hub.Batch
+		want  error
+	}{
+		"an old revision":                {hub.Batch{Put: []*hub.Record{&stale}}, hub.ErrStale},
+		"removing at an old revision":    {hub.Batch{Remove: []*hub.Record{&stale}}, hub.ErrStale},
+		"an id that exists":              {hub.Batch{Put: []*hub.Record{record("a", "two")}}, hub.ErrStale},
+		"a name that exists":             {hub.Batch{Put: []*hub.Record{record("b", "one")}}, hub.ErrNameTaken},
+		"a record that is gone":          {hub.Batch{Put: []*hub.Record{missing}}, hub.ErrStale},
+		"the name in another project":    {hub.Batch{Put: []*hub.Record{elsewhere}}, nil},
+		"all or nothing: a good and":     {hub.Batch{Put: []*hub.Record{record("c", "three"), &stale}}, hub.ErrStale},
+		"nothing, which is all the same": {hub.Batch{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := s.Commit(t.Context(), tc.batch); !errors.Is(err, tc.want) {
+				t.Errorf("got %v, want %v", err, tc.want)
+			}
+		})
+	}
+	if _, err := s.Get(t.Context(), hub.KindCluster, "c"); !errors.Is(err, hub.ErrNoRecord) {
+		t.Errorf("half of a batch was written: %v", err)
+	}
+	commit(t, s, hub.Batch{Remove: []*hub.Record{a}})
+	if _, err := s.Get(t.Context(), hub.KindCluster, "a"); !errors.Is(err, hub.ErrNoRecord) {
+		t.Errorf("a removed record is there: %v", err)
+	}
+	all, err := s.List(t.Context(), hub.KindCluster, hub.Filter{})
+	if err != nil || len(all) != 1 || all[0].Project != "other" {
+		t.Errorf("left: %+v, %v", all, err)
+	}
+}
+
+// TestStoreConcurrent has many writers raise one counter by compare-and-swap while others write records of their own.
+func TestStoreConcurrent(t *testing.T) {
+	s := openStore(t)
+	commit(t, s, hub.Batch{Put: []*hub.Record{record("a", "one")}})
+	const writers, times = 8, 10
+	var mu sync.Mutex
+	collisions := 0
+	group, ctx := errgroup.WithContext(t.Context())
+	for w := range writers {
+		group.Go(func() error {
+			for i := range times {
+				if err := raise(ctx, s, func() { mu.Lock(); collisions++; mu.Unlock() }); err != nil {
+					return err
+				}
+				name := fmt.Sprintf("w%d-%d", w, i)
+				if err := s.Commit(ctx, hub.Batch{Put: []*hub.Record{record(name, name)}}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Get(t.Context(), hub.KindCluster, "a")
+	if err != nil || r.Generation != 1+writers*times || r.Revision != r.Generation {
+		t.Errorf("generation %d, revision %d after %d raises (%d collisions): %v",
+			r.Generation, r.Revision, writers*times, collisions, err)
+	}
+	if all, err := s.List(t.Context(), hub.KindCluster, hub.Filter{Project: "default"}); err != nil || len(all) != 1+writers*times {
+		t.Errorf("%d records, %v", len(all), err)
+	}
+}
+
+func raise(ctx context.Context, s hub.Store, collided func()) error {
+	for {
+		r, err := s.Get(ctx, hub.KindCluster, "a")
+		if err != nil {
+			return err
+		}
+		r.Generation++
+		err = s.Commit(ctx, hub.Batch{Put: []*hub.Record{r}})
+		if !errors.Is(err, hub.ErrStale) {
+			return err
+		}
+		collided()
+	}
+}
+
+func TestStoreOfNewerVersion(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "hub.db")
+	s, err := hub.OpenSQLite(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, hub.Batch{Put: []*hub.Record{record("a", "one")}})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(t.Context(), "UPDATE records SET v = 99"); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = hub.OpenSQLite(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(t.Context(), hub.KindCluster, "a"); !errors.Is(err, hub.ErrNewerDocument) {
+		t.Errorf("reading a newer document: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "PRAGMA user_version = 99"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hub.OpenSQLite(t.Context(), path); !errors.Is(err, hub.ErrNewerSchema) {
+		t.Errorf("opening a newer database: %v", err)
+	}
+}
+
+func TestStoreOpenedByManyAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hub.db")
+	var group errgroup.Group
+	for range 6 {
+		group.Go(func() error {
+			s, err := hub.OpenSQLite(t.Context(), path)
+			if err != nil {
+				return err
+			}
+			return s.Close()
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPrune(t *testing.T) {
+	s := openStore(t)
+	lives := record("lives", "lives")
+	old := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	b := hub.Batch{Put: []*hub.Record{lives}}
+	for i := range 5 {
+		for _, id := range []string{"lives", "gone-old", "gone-new"} {
+			at := old
+			if id == "gone-new" {
+				at = old.Add(48 * time.Hour)
+			}
+			b.Events = append(b.Events, hub.ClusterEvent{
+				ClusterID: id, Project: "default", Event: hubapi.Event{Time: at, Message: fmt.Sprint(i)},
+			})
+		}
+	}
+	commit(t, s, b)
+	if err := s.Prune(t.Context(), old.Add(24*time.Hour), 3); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]int{"lives": 3, "gone-old": 0, "gone-new": 3} {
+		events, err := s.Events(t.Context(), "default", id, 0, 10)
+		if err != nil || len(events) != want {
+			t.Errorf("%s has %d events, want %d: %v", id, len(events), want, err)
+		}
+		if want > 0 && events[0].Seq != 3 {
+			t.Errorf("%s begins at %d, want 3", id, events[0].Seq)
+		}
+	}
+}
