@@ -1,0 +1,278 @@
+// Package cloudaccount owns the resource and the data source palette_cloud_account: a vCenter with its trust and
+// credentials. It seals the password to the gateway's key before it leaves the provider.
+package cloudaccount
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/tfkit"
+)
+
+const (
+	noun           = "Cloud Account"
+	defaultTimeout = 5 * time.Minute
+	// keyName is where the fingerprint of the gateway's key is kept in private state.
+	keyName = "gateway_key"
+)
+
+// Resource is palette_cloud_account.
+type Resource struct {
+	client *hubapi.Client
+}
+
+var (
+	_ resource.Resource                   = (*Resource)(nil)
+	_ resource.ResourceWithConfigure      = (*Resource)(nil)
+	_ resource.ResourceWithImportState    = (*Resource)(nil)
+	_ resource.ResourceWithIdentity       = (*Resource)(nil)
+	_ resource.ResourceWithModifyPlan     = (*Resource)(nil)
+	_ resource.ResourceWithValidateConfig = (*Resource)(nil)
+)
+
+// NewResource returns the resource.
+func NewResource() resource.Resource { return &Resource{} }
+
+// Metadata implements resource.Resource.
+func (r *Resource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_cloud_account"
+}
+
+// IdentitySchema implements resource.ResourceWithIdentity.
+func (r *Resource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
+	resp.IdentitySchema = tfkit.IdentitySchema(noun)
+}
+
+// Configure implements resource.ResourceWithConfigure.
+func (r *Resource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
+	r.client = tfkit.Configure(req.ProviderData, &resp.Diagnostics)
+}
+
+// ImportState implements resource.ResourceWithImportState.
+func (r *Resource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
+	tfkit.ImportByIDOrName(ctx, noun, req, resp, func(ctx context.Context, wanted string) (string, error) {
+		account, err := find(ctx, r.client, wanted)
+		if err != nil {
+			return "", err
+		}
+		return account.ID, nil
+	})
+}
+
+// find looks an account up by id, then by name.
+func find(ctx context.Context, client *hubapi.Client, wanted string) (*hubapi.CloudAccount, error) {
+	if uuid.Validate(wanted) == nil {
+		account, err := client.CloudAccount(ctx, wanted)
+		if err == nil || !errors.Is(err, hubapi.ErrNotFound) {
+			return account, err
+		}
+	}
+	return client.CloudAccountByName(ctx, wanted)
+}
+
+// Create implements resource.Resource.
+func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	var plan model
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("password_wo"), &plan.PasswordWO)...)
+	timeout, diags := plan.Timeouts.Create(ctx, defaultTimeout)
+	resp.Diagnostics.Append(diags...)
+	if !requirePassword(&plan, "at create", &resp.Diagnostics) || resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	spec := r.spec(ctx, &plan, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	account, key, err := r.create(ctx, plan.Name.ValueString(), spec, plan.PasswordWO.ValueString())
+	if err != nil {
+		appendError(&resp.Diagnostics, "Create", err)
+		return
+	}
+	plan.PasswordWO = nullPassword
+	resp.Diagnostics.Append(plan.fromAPI(ctx, account)...)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	resp.Diagnostics.Append(setKey(ctx, resp.Private, key)...)
+	tfkit.SetIdentity(ctx, resp.Identity, account.ID, &resp.Diagnostics)
+}
+
+// create writes a new account. Where an earlier create got through and its answer was lost, the hub answers with that
+// account, whose id the password has to be sealed for.
+func (r *Resource) create(
+	ctx context.Context, name string, spec hubapi.CloudAccountSpec, password string,
+) (*hubapi.CloudAccount, gatewayKey, error) {
+	id, opts := tfkit.NewID(), hubapi.WriteOptions{Create: true}
+	for {
+		sealed, used, err := r.client.SealPassword(ctx, id, spec, "", password)
+		if err != nil {
+			return nil, gatewayKey{}, err
+		}
+		write := hubapi.CloudAccountWrite{Name: name, Spec: spec, SealedPassword: sealed}
+		account, err := r.client.PutCloudAccount(ctx, id, write, opts)
+		if err != nil {
+			return nil, gatewayKey{}, err
+		}
+		if account.ID == id {
+			return account, gatewayKey{Gateway: spec.GatewayID, Fingerprint: used}, nil
+		}
+		tflog.Info(ctx, "taking over the cloud account of an earlier create", map[string]any{"cloud_account_id": account.ID})
+		id, opts = account.ID, hubapi.WriteOptions{}
+	}
+}
+
+// Read implements resource.Resource.
+func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
+	var state model
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	// Also for an account that has gone: a command line that knows no identity fails without one.
+	tfkit.SetIdentity(ctx, resp.Identity, state.ID.ValueString(), &resp.Diagnostics)
+	account, err := r.client.CloudAccount(ctx, state.ID.ValueString())
+	if errors.Is(err, hubapi.ErrNotFound) {
+		if !tfkit.RefuseOtherHub(ctx, r.client, noun, state.ID.ValueString(), state.GatewayID.ValueString(), &resp.Diagnostics) {
+			resp.State.RemoveResource(ctx)
+		}
+		return
+	}
+	if err != nil {
+		appendError(&resp.Diagnostics, "Read", err)
+		return
+	}
+	resp.Diagnostics.Append(state.fromAPI(ctx, account)...)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
+}
+
+// Update implements resource.Resource.
+func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	var plan, state model
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root("password_wo"), &plan.PasswordWO)...)
+	timeout, diags := plan.Timeouts.Update(ctx, defaultTimeout)
+	resp.Diagnostics.Append(diags...)
+	checkPassword(ctx, &plan, &state, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	spec := r.spec(ctx, &plan, &resp.Diagnostics)
+	known, diags := getKey(ctx, req.Private)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	write := hubapi.CloudAccountWrite{Name: plan.Name.ValueString(), Spec: spec}
+	id := state.ID.ValueString()
+	if !plan.PasswordWOVersion.Equal(state.PasswordWOVersion) {
+		pinned := known.fingerprintOf(spec.GatewayID)
+		sealed, used, err := r.client.SealPassword(ctx, id, spec, pinned, plan.PasswordWO.ValueString())
+		if err != nil {
+			appendError(&resp.Diagnostics, "Update", err)
+			return
+		}
+		write.SealedPassword = sealed
+		known = gatewayKey{Gateway: spec.GatewayID, Fingerprint: used}
+	}
+	account, err := r.client.PutCloudAccount(ctx, id, write, hubapi.WriteOptions{})
+	if err != nil {
+		appendError(&resp.Diagnostics, "Update", err)
+		return
+	}
+	plan.PasswordWO = nullPassword
+	resp.Diagnostics.Append(plan.fromAPI(ctx, account)...)
+	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	resp.Diagnostics.Append(setKey(ctx, resp.Private, known)...)
+	tfkit.SetIdentity(ctx, resp.Identity, account.ID, &resp.Diagnostics)
+}
+
+// Delete implements resource.Resource.
+func (r *Resource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state model
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	err := r.client.DeleteCloudAccount(ctx, state.ID.ValueString())
+	if err != nil && !errors.Is(err, hubapi.ErrNotFound) {
+		appendError(&resp.Diagnostics, "Delete", err)
+	}
+}
+
+// spec is the wire form of the plan with the gateway's real id.
+func (r *Resource) spec(ctx context.Context, plan *model, diags *diag.Diagnostics) hubapi.CloudAccountSpec {
+	gatewayID := plan.GatewayID.ValueString()
+	if gatewayID == "" {
+		gateway, err := r.client.Gateway(ctx, hubapi.SystemGatewayID)
+		if err != nil {
+			tfkit.AppendError(diags, "Find", "System Gateway", err)
+			return hubapi.CloudAccountSpec{}
+		}
+		gatewayID = gateway.ID
+	}
+	spec, d := plan.toSpec(ctx, gatewayID)
+	diags.Append(d...)
+	return spec
+}
+
+// appendError adds an error on the attribute at fault: what the wire form has in "trust" lies at the top here.
+func appendError(diags *diag.Diagnostics, verb string, err error) {
+	tfkit.AppendError(diags, verb, noun, tfkit.MoveField(err, "/trust", ""))
+}
+
+// gatewayKey is the key that the password was last sealed to.
+type gatewayKey struct {
+	Gateway     string `json:"gateway"`
+	Fingerprint string `json:"fingerprint"`
+}
+
+// fingerprintOf is the fingerprint that a gateway's key must have, or "" for a gateway not sealed to before.
+func (k gatewayKey) fingerprintOf(gatewayID string) string {
+	if k.Gateway != gatewayID {
+		return ""
+	}
+	return k.Fingerprint
+}
+
+type privateReader interface {
+	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
+}
+
+type privateWriter interface {
+	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
+}
+
+func getKey(ctx context.Context, private privateReader) (gatewayKey, diag.Diagnostics) {
+	var key gatewayKey
+	text, diags := private.GetKey(ctx, keyName)
+	if len(text) == 0 {
+		return key, diags
+	}
+	if err := json.Unmarshal(text, &key); err != nil {
+		diags.AddError("Unable to Read Private State", "The gateway's key fingerprint cannot be read: "+err.Error()+".")
+	}
+	return key, diags
+}
+
+func setKey(ctx context.Context, private privateWriter, key gatewayKey) diag.Diagnostics {
+	text, err := json.Marshal(key)
+	if err != nil {
+		var diags diag.Diagnostics
+		diags.AddError("Unable to Write Private State", err.Error())
+		return diags
+	}
+	return private.SetKey(ctx, keyName, text)
+}
