@@ -1,0 +1,4 @@
+import {
+  to = palette_cloud_account.lab
+  id = "lab"
+}

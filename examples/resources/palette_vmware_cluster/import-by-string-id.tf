@@ -1,0 +1,4 @@
+import {
+  to = palette_vmware_cluster.prod
+  id = "prod"
+}
