@@ -17,7 +17,7 @@ var errKilled = errors.New("killed")
 func dieAt(s *Session, n int) (died func() bool) {
 	counted := countCalls(s)
 	made := 0
-	counted.fail = func(name string) error {
+	counted.failBy(func(name string) error {
 		counted.mutex.Lock()
 		defer counted.mutex.Unlock()
 		if name == "WaitForUpdatesEx" || name == "CancelWaitForUpdates" {
@@ -29,8 +29,8 @@ func dieAt(s *Session, n int) (died func() bool) {
 		}
 		made++
 		return nil
-	}
-	counted.lose = func(string) error {
+	})
+	counted.loseBy(func(string) error {
 		counted.mutex.Lock()
 		defer counted.mutex.Unlock()
 		if made >= n {
@@ -38,7 +38,7 @@ func dieAt(s *Session, n int) (died func() bool) {
 			return errKilled
 		}
 		return nil
-	}
+	})
 	return func() bool {
 		counted.mutex.Lock()
 		defer counted.mutex.Unlock()

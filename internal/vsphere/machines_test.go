@@ -35,7 +35,7 @@ func openPaced(t *testing.T, vc *testkit.VCenter, pace time.Duration) *Session {
 	t.Helper()
 	s, err := Open(t.Context(), Config{
 		Host: vc.Host(), Username: vc.Username(), Password: vc.Password(),
-		Trust: Trust{CACertificate: vc.CACertificate()}, Pace: pace,
+		Trust: Trust{CACertificate: vc.CACertificate()}, Pace: pace, through: throughCalls,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -284,13 +284,13 @@ func TestCloneLostAnswer(t *testing.T) {
 	mustFolder(t, s)
 	counted := countCalls(s)
 	lost := false
-	counted.lose = func(name string) error {
+	counted.loseBy(func(name string) error {
 		if name != "CloneVM_Task" || lost {
 			return nil
 		}
 		lost = true
 		return fmt.Errorf("swallowed: %w", context.DeadlineExceeded)
-	}
+	})
 	moid := mustClone(t, s, request(0))
 	if !lost {
 		t.Fatal("no answer was lost")

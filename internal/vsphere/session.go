@@ -49,6 +49,9 @@ type Config struct {
 	UserAgent string
 	// Pace is the least time between two answers of the update loop; 0 is the default of 400 ms.
 	Pace time.Duration
+
+	// through is put around the session's transport before its first call. Tests count and break calls with it.
+	through func(soap.RoundTripper) soap.RoundTripper
 }
 
 // About says what a vCenter is.
@@ -120,7 +123,11 @@ func (s *Session) open(ctx context.Context) error {
 		return s.connectError(err)
 	}
 	s.vim, s.content = vim, vim.ServiceContent
-	vim.RoundTripper = &caller{session: s, next: s.soap}
+	transport := soap.RoundTripper(s.soap)
+	if s.config.through != nil {
+		transport = s.config.through(transport)
+	}
+	vim.RoundTripper = &caller{session: s, next: transport}
 	return s.login(ctx)
 }
 

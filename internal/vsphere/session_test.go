@@ -218,13 +218,13 @@ func TestReadsAreRepeated(t *testing.T) {
 			s := v.open(t)
 			counted := countCalls(s)
 			left := tc.times
-			counted.fail = func(name string) error {
+			counted.failBy(func(name string) error {
 				if name != "RetrievePropertiesEx" || left == 0 {
 					return nil
 				}
 				left--
 				return tc.fault
-			}
+			})
 			_, err := s.Inventory(t.Context(), inventory.Query{Kind: inventory.KindDatacenters})
 			if diff := cmp.Diff(tc.class, Classify(err)); diff != "" {
 				t.Errorf("%s: class of %v: -want, +got:\n%s", tc.reason, err, diff)
@@ -241,7 +241,7 @@ func TestCancelledReadReturns(t *testing.T) {
 	s := v.open(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	countCalls(s).fail = func(string) error { return io.EOF }
+	countCalls(s).failBy(func(string) error { return io.EOF })
 	if _, err := s.Inventory(ctx, inventory.Query{Kind: inventory.KindDatacenters}); err == nil {
 		t.Error("no error from a read that never got through")
 	}

@@ -44,7 +44,8 @@ func (v *vcenter) config() Config {
 	certificate := v.server.TLS.Certificates[0].Certificate[0]
 	return Config{
 		Host: v.server.URL.Host, Username: v.server.URL.User.Username(), Password: password,
-		Trust: Trust{CACertificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))},
+		Trust:   Trust{CACertificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))},
+		through: throughCalls,
 	}
 }
 
@@ -73,11 +74,26 @@ type calls struct {
 	lose func(name string) error
 }
 
+// throughCalls is a Config's way to have its session's calls counted.
+func throughCalls(next soap.RoundTripper) soap.RoundTripper { return &calls{next: next} }
+
+// countCalls begins to count. The session's loop may be calling already.
 func countCalls(s *Session) *calls {
-	way := s.vim.RoundTripper.(*caller)
-	c := &calls{next: way.next}
-	way.next = c
+	c := s.vim.RoundTripper.(*caller).next.(*calls)
+	c.reset()
 	return c
+}
+
+func (c *calls) failBy(fail func(name string) error) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.fail = fail
+}
+
+func (c *calls) loseBy(lose func(name string) error) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.lose = lose
 }
 
 func (c *calls) RoundTrip(ctx context.Context, req, res soap.HasFault) error {

@@ -155,7 +155,7 @@ func TestVMWithoutConfig(t *testing.T) {
 		t.Errorf("a VM without configuration: %v (%s), want a clone still running", err, Classify(err))
 	}
 	looked := make(chan struct{}, 1)
-	countCalls(s).fail = func(name string) error {
+	countCalls(s).failBy(func(name string) error {
 		if name == "ModifyListView" {
 			select {
 			case looked <- struct{}{}:
@@ -163,7 +163,7 @@ func TestVMWithoutConfig(t *testing.T) {
 			}
 		}
 		return nil
-	}
+	})
 	adopted := make(chan error, 1)
 	go func() {
 		_, err := s.adopt(t.Context(), request(0), vm.Self)
