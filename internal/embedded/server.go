@@ -18,12 +18,13 @@ import (
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gateway"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 )
 
 // server is a hub and its system gateway, serving a directory's socket.
 type server struct {
 	lock    *flock.Flock
-	store   *hub.SQLite
+	records *store.SQLite
 	gateway *gateway.Gateway
 	memory  *memoryTransport
 	http    *http.Server
@@ -62,13 +63,13 @@ func startServer(dir, socket string, with settings) (_ *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := hub.OpenSQLite(context.Background(), filepath.Join(dir, "hub.db"))
+	records, err := store.OpenSQLite(context.Background(), filepath.Join(dir, "hub.db"))
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, store.Close())
+			err = errors.Join(err, records.Close())
 		}
 	}()
 	// The lock says that nobody serves; what is left of a socket is of a process that was killed.
@@ -82,17 +83,17 @@ func startServer(dir, socket string, with settings) (_ *server, err error) {
 	if err := os.Chmod(socket, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("closing the hub's socket to others: %w", err), listener.Close())
 	}
-	return assemble(identity, store, listener, with)
+	return assemble(identity, records, listener, with)
 }
 
 // assemble wires the hub to its system gateway by memory and serves the hub on the listener.
 func assemble(
-	identity gateway.Identity, store *hub.SQLite, listener net.Listener, with settings,
+	identity gateway.Identity, records *store.SQLite, listener net.Listener, with settings,
 ) (*server, error) {
 	system := gateway.New(gateway.Config{Identity: identity, Version: with.version, Log: with.log, Pace: with.pace})
 	memory := newMemoryTransport(system.Handler())
 	management, err := hub.New(hub.Config{
-		Store: store, Version: with.version, Log: with.log,
+		Store: records, Version: with.version, Log: with.log,
 		Gateways: systemGateway{id: identity.ID, transport: memory},
 	})
 	if err != nil {
@@ -100,7 +101,7 @@ func assemble(
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &server{
-		store: store, gateway: system, memory: memory, stopHub: stop, hubDone: make(chan error, 1),
+		records: records, gateway: system, memory: memory, stopHub: stop, hubDone: make(chan error, 1),
 		http: &http.Server{
 			Handler: management.Handler(), ReadHeaderTimeout: 10 * time.Second,
 			BaseContext: func(net.Listener) context.Context { return ctx },
@@ -137,7 +138,7 @@ func (s *server) close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = errors.Join(err, ctx.Err())
 	}
-	return errors.Join(err, s.http.Close(), s.memory.close(), s.store.Close(), s.lock.Unlock())
+	return errors.Join(err, s.http.Close(), s.memory.close(), s.records.Close(), s.lock.Unlock())
 }
 
 // systemGateway is the hub's directory of gateways when there is only the one beside it.

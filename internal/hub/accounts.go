@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/inventory"
 )
@@ -27,12 +28,12 @@ func gatewayAccount(d *accountDoc) gatewayapi.Account {
 }
 
 func (h *Hub) loadAccount(ctx context.Context, project, id string) (*accountDoc, error) {
-	return load[hubapi.CloudAccountSpec, hubapi.CloudAccountStatus](ctx, h.store, KindCloudAccount, project, id)
+	return load[hubapi.CloudAccountSpec, hubapi.CloudAccountStatus](ctx, h.store, store.KindCloudAccount, project, id)
 }
 
 func (h *Hub) listAccounts(_ http.ResponseWriter, r *http.Request, project string) (answer, error) {
 	docs, err := list[hubapi.CloudAccountSpec, hubapi.CloudAccountStatus](
-		r.Context(), h.store, KindCloudAccount, Filter{Project: project, Name: r.URL.Query().Get("name")})
+		r.Context(), h.store, store.KindCloudAccount, store.Filter{Project: project, Name: r.URL.Query().Get("name")})
 	if err != nil {
 		return answer{}, err
 	}
@@ -76,13 +77,13 @@ func (h *Hub) writeAccount(
 		return nil, false, err
 	}
 	d, err = find[hubapi.CloudAccountSpec, hubapi.CloudAccountStatus](
-		ctx, h.store, KindCloudAccount, project, id, body.Name, o.Create)
+		ctx, h.store, store.KindCloudAccount, project, id, body.Name, o.Create)
 	if err != nil {
 		return nil, false, err
 	}
 	switch {
 	case d == nil:
-		d = newDocument[hubapi.CloudAccountSpec, hubapi.CloudAccountStatus](KindCloudAccount, project, id, body.Name, h.now())
+		d = newDocument[hubapi.CloudAccountSpec, hubapi.CloudAccountStatus](store.KindCloudAccount, project, id, body.Name, h.now())
 		created = true
 	case o.Create && (d.Name != body.Name || !same(d.Spec, body.Spec)):
 		return nil, false, exists(d.Record)
@@ -121,21 +122,21 @@ func (h *Hub) verifyAndKeep(ctx context.Context, d *accountDoc) error {
 	if err != nil {
 		return err
 	}
-	err = h.store.Commit(ctx, Batch{Put: []*Record{record}})
-	if errors.Is(err, ErrNameTaken) {
+	err = h.store.Commit(ctx, store.Batch{Put: []*store.Record{record}})
+	if errors.Is(err, store.ErrNameTaken) {
 		return h.nameTaken(ctx, record)
 	}
 	return err
 }
 
 // nameTaken says who has the name.
-func (h *Hub) nameTaken(ctx context.Context, r *Record) error {
-	records, err := h.store.List(ctx, r.Kind, Filter{Project: r.Project, Name: r.Name})
+func (h *Hub) nameTaken(ctx context.Context, r *store.Record) error {
+	records, err := h.store.List(ctx, r.Kind, store.Filter{Project: r.Project, Name: r.Name})
 	if err != nil {
 		return err
 	}
 	if len(records) == 0 {
-		return ErrStale // it has gone in between: the next try will do
+		return store.ErrStale // it has gone in between: the next try will do
 	}
 	return exists(records[0])
 }
@@ -235,7 +236,7 @@ func (h *Hub) deleteAccount(_ http.ResponseWriter, r *http.Request, project stri
 		return answer{}, inUse("cloud account %q is used by %s", d.Name, strings.Join(clusters, ", ")).
 			WithHint("Delete these clusters first.")
 	}
-	return answer{}, h.store.Commit(ctx, Batch{Remove: []*Record{d.Record}})
+	return answer{}, h.store.Commit(ctx, store.Batch{Remove: []*store.Record{d.Record}})
 }
 
 // inventoryKinds are the kinds that can be asked for.

@@ -16,6 +16,7 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
@@ -73,19 +74,19 @@ func newBench(t *testing.T) *bench {
 // start opens the records and serves them; after stop it is the next life of the hub.
 func (b *bench) start() {
 	b.t.Helper()
-	store, err := hub.OpenSQLite(b.t.Context(), filepath.Join(b.dir, "hub.db"))
+	records, err := store.OpenSQLite(b.t.Context(), filepath.Join(b.dir, "hub.db"))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.serve(store, store.Close)
+	b.serve(records, records.Close)
 }
 
-func (b *bench) serve(store hub.Store, closeStore func() error) {
+func (b *bench) serve(records store.Store, closeStore func() error) {
 	b.t.Helper()
 	gatewayServer := httptest.NewServer(b.gateway.handler())
 	toGateway := &http.Transport{}
 	h, err := hub.New(hub.Config{
-		Store: store, Version: "test", Clock: b.clock.now,
+		Store: records, Version: "test", Clock: b.clock.now,
 		Gateways: directory{fakeTransport{b.gateway, rewrite{gatewayServer.Listener.Addr().String(), toGateway}}},
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/ippool"
 )
@@ -24,12 +25,12 @@ func clusterOf(d *clusterDoc) hubapi.Cluster {
 func unfinished(d *clusterDoc) bool { return d.ObservedGeneration < d.Generation }
 
 func (h *Hub) loadCluster(ctx context.Context, project, id string) (*clusterDoc, error) {
-	return load[cluster.Spec, hubapi.ClusterStatus](ctx, h.store, KindCluster, project, id)
+	return load[cluster.Spec, hubapi.ClusterStatus](ctx, h.store, store.KindCluster, project, id)
 }
 
 // clustersWhere returns the names of clusters, sorted.
 func (h *Hub) clustersWhere(ctx context.Context, project string, fits func(*clusterDoc) bool) ([]string, error) {
-	docs, err := list[cluster.Spec, hubapi.ClusterStatus](ctx, h.store, KindCluster, Filter{Project: project})
+	docs, err := list[cluster.Spec, hubapi.ClusterStatus](ctx, h.store, store.KindCluster, store.Filter{Project: project})
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func (h *Hub) clustersWhere(ctx context.Context, project string, fits func(*clus
 
 func (h *Hub) listClusters(_ http.ResponseWriter, r *http.Request, project string) (answer, error) {
 	docs, err := list[cluster.Spec, hubapi.ClusterStatus](
-		r.Context(), h.store, KindCluster, Filter{Project: project, Name: r.URL.Query().Get("name")})
+		r.Context(), h.store, store.KindCluster, store.Filter{Project: project, Name: r.URL.Query().Get("name")})
 	if err != nil {
 		return answer{}, err
 	}
@@ -79,7 +80,7 @@ func (h *Hub) refreshCluster(_ http.ResponseWriter, r *http.Request, project str
 		return answer{}, fromGateway(assignment.Account.Spec.GatewayID, err)
 	}
 	seen := d.Revision
-	d, err = change(ctx, h.store, KindCluster, project, d.ID, func(now *clusterDoc) bool {
+	d, err = change(ctx, h.store, store.KindCluster, project, d.ID, func(now *clusterDoc) bool {
 		if now.Revision != seen {
 			return false
 		}
@@ -120,7 +121,7 @@ func (h *Hub) assignment(ctx context.Context, d *clusterDoc) (gatewayapi.Assignm
 	if err != nil {
 		return gatewayapi.Assignment{}, nil, err
 	}
-	docs, err := h.pools(ctx, Filter{Project: d.Project})
+	docs, err := h.pools(ctx, store.Filter{Project: d.Project})
 	if err != nil {
 		return gatewayapi.Assignment{}, nil, err
 	}
@@ -232,7 +233,7 @@ func endpointInPool(host string, d *poolDoc) (cluster.Problem, bool) {
 func (h *Hub) endpointTwin(
 	ctx context.Context, project, gatewayID string, old *clusterDoc, spec cluster.Spec,
 ) ([]cluster.Problem, error) {
-	docs, err := list[cluster.Spec, hubapi.ClusterStatus](ctx, h.store, KindCluster, Filter{Project: project})
+	docs, err := list[cluster.Spec, hubapi.ClusterStatus](ctx, h.store, store.KindCluster, store.Filter{Project: project})
 	if err != nil {
 		return nil, err
 	}
@@ -333,13 +334,13 @@ func (h *Hub) previewed(
 		return d, nil, err
 	}
 	named, err := list[cluster.Spec, hubapi.ClusterStatus](
-		ctx, h.store, KindCluster, Filter{Project: project, Name: p.Spec.Name})
+		ctx, h.store, store.KindCluster, store.Filter{Project: project, Name: p.Spec.Name})
 	if err != nil {
 		return nil, nil, err
 	}
 	if p.Spec.Name == "" || len(named) == 0 {
 		id := uuid.NewString()
-		return newDocument[cluster.Spec, hubapi.ClusterStatus](KindCluster, project, id, p.Spec.Name, h.now()), nil, nil
+		return newDocument[cluster.Spec, hubapi.ClusterStatus](store.KindCluster, project, id, p.Spec.Name, h.now()), nil, nil
 	}
 	d := named[0]
 	if refused := mayAdopt(d, p.Spec); refused != nil {

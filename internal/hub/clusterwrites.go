@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
@@ -29,7 +30,7 @@ func (h *Hub) putCluster(w http.ResponseWriter, r *http.Request, project string)
 	defer unlock()
 	for range maxTries {
 		d, created, err := h.writeCluster(r.Context(), project, id, body.Spec, o)
-		if errors.Is(err, ErrStale) {
+		if errors.Is(err, store.ErrStale) {
 			continue // a report came in between
 		}
 		if err != nil {
@@ -37,7 +38,7 @@ func (h *Hub) putCluster(w http.ResponseWriter, r *http.Request, project string)
 		}
 		return answer{status: statusOf(created), generation: d.Generation, body: clusterOf(d)}, nil
 	}
-	return answer{}, ErrStale
+	return answer{}, store.ErrStale
 }
 
 // mayAdopt tells why a create may not go on with the cluster that has the name; nil when it may: it never came to be, or
@@ -77,7 +78,7 @@ func busy(d *clusterDoc) *hubapi.Problem {
 func (h *Hub) writeCluster(
 	ctx context.Context, project, id string, spec cluster.Spec, o hubapi.WriteOptions,
 ) (d *clusterDoc, created bool, err error) {
-	old, err := find[cluster.Spec, hubapi.ClusterStatus](ctx, h.store, KindCluster, project, id, spec.Name, o.Create)
+	old, err := find[cluster.Spec, hubapi.ClusterStatus](ctx, h.store, store.KindCluster, project, id, spec.Name, o.Create)
 	if err != nil {
 		return nil, false, err
 	}
@@ -92,7 +93,7 @@ func (h *Hub) writeCluster(
 		return nil, false, err
 	}
 	if old == nil {
-		d = newDocument[cluster.Spec, hubapi.ClusterStatus](KindCluster, project, id, spec.Name, h.now())
+		d = newDocument[cluster.Spec, hubapi.ClusterStatus](store.KindCluster, project, id, spec.Name, h.now())
 		d.Status.Phase, d.Spec = hubapi.PhaseProvisioning, spec
 		return d, true, h.keepAndAssign(ctx, d, nil)
 	}
@@ -183,8 +184,8 @@ func (h *Hub) keepReferring(ctx context.Context, d *clusterDoc) error {
 	if err != nil {
 		return err
 	}
-	err = h.store.Commit(ctx, Batch{Put: []*Record{record}})
-	if errors.Is(err, ErrNameTaken) {
+	err = h.store.Commit(ctx, store.Batch{Put: []*store.Record{record}})
+	if errors.Is(err, store.ErrNameTaken) {
 		return h.nameTaken(ctx, record)
 	}
 	return err
@@ -207,13 +208,13 @@ func (h *Hub) assign(ctx context.Context, d *clusterDoc) error {
 // given to another spec: it may have reached the gateway all the same.
 func (h *Hub) takeBack(ctx context.Context, d, old *clusterDoc, mine int64) error {
 	if old == nil {
-		err := h.store.Commit(ctx, Batch{Remove: []*Record{d.Record}})
-		if errors.Is(err, ErrStale) {
+		err := h.store.Commit(ctx, store.Batch{Remove: []*store.Record{d.Record}})
+		if errors.Is(err, store.ErrStale) {
 			return nil // the gateway has reported on it: it did take it, and the next create goes on with it
 		}
 		return err
 	}
-	_, err := change(ctx, h.store, KindCluster, d.Project, d.ID, func(now *clusterDoc) bool {
+	_, err := change(ctx, h.store, store.KindCluster, d.Project, d.ID, func(now *clusterDoc) bool {
 		if now.Generation != mine {
 			return false
 		}
@@ -244,11 +245,11 @@ func (h *Hub) deleteCluster(_ http.ResponseWriter, r *http.Request, project stri
 		if err != nil {
 			return answer{}, err
 		}
-		if err := h.beginDelete(ctx, old); !errors.Is(err, ErrStale) {
+		if err := h.beginDelete(ctx, old); !errors.Is(err, store.ErrStale) {
 			return answer{}, err
 		}
 	}
-	return answer{}, ErrStale
+	return answer{}, store.ErrStale
 }
 
 func (h *Hub) beginDelete(ctx context.Context, old *clusterDoc) error {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 )
 
 // GatewayDirectory knows the gateways that can be reached.
@@ -35,7 +36,7 @@ type Principal struct {
 
 // Config is what a hub needs.
 type Config struct {
-	Store    Store
+	Store    store.Store
 	Gateways GatewayDirectory
 	Version  string
 	// Log may be nil.
@@ -49,7 +50,7 @@ type Config struct {
 
 // Hub is a management plane. Its handler answers at once; Run has to be running for reports of gateways to arrive.
 type Hub struct {
-	store        Store
+	store        store.Store
 	gateways     GatewayDirectory
 	version      string
 	log          *slog.Logger

@@ -6,27 +6,28 @@ import (
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
 // keeping works out what a batch of reports changes, to be written at once.
 type keeping struct {
 	hub      *Hub
-	cursor   Cursor
+	cursor   store.Cursor
 	clusters map[string]*clusterDoc // nil for a cluster that is gone or unknown
 	pools    map[string]*poolDoc
-	changed  map[*Record]encoder
-	removed  []*Record
-	events   []ClusterEvent
+	changed  map[*store.Record]encoder
+	removed  []*store.Record
+	events   []store.ClusterEvent
 }
 
 // encoder is a document of either kind.
-type encoder interface{ encode() (*Record, error) }
+type encoder interface{ encode() (*store.Record, error) }
 
-func newKeeping(h *Hub, cursor Cursor) *keeping {
+func newKeeping(h *Hub, cursor store.Cursor) *keeping {
 	return &keeping{
 		hub: h, cursor: cursor,
-		clusters: map[string]*clusterDoc{}, pools: map[string]*poolDoc{}, changed: map[*Record]encoder{},
+		clusters: map[string]*clusterDoc{}, pools: map[string]*poolDoc{}, changed: map[*store.Record]encoder{},
 	}
 }
 
@@ -51,7 +52,7 @@ func (k *keeping) take(ctx context.Context, r gatewayapi.Report) error {
 }
 
 func (k *keeping) takeCluster(ctx context.Context, r gatewayapi.Report, said gatewayapi.ClusterReport) error {
-	d, err := known[cluster.Spec, hubapi.ClusterStatus](ctx, k, k.clusters, KindCluster, said.ID)
+	d, err := known[cluster.Spec, hubapi.ClusterStatus](ctx, k, k.clusters, store.KindCluster, said.ID)
 	if err != nil || d == nil {
 		return err
 	}
@@ -86,14 +87,14 @@ func (k *keeping) event(d *clusterDoc, r gatewayapi.Report, said gatewayapi.Clus
 	if said.Gone {
 		observed = d.Generation
 	}
-	k.events = append(k.events, ClusterEvent{ClusterID: d.ID, Project: d.Project, Event: hubapi.Event{
+	k.events = append(k.events, store.ClusterEvent{ClusterID: d.ID, Project: d.Project, Event: hubapi.Event{
 		Time: at.UTC(), Phase: d.Status.Phase, Generation: d.Generation, ObservedGeneration: observed,
 		Machine: said.Machine, Message: said.Message, Gone: said.Gone, Warnings: said.Warnings,
 	}})
 }
 
 func (k *keeping) takePool(ctx context.Context, said gatewayapi.PoolReport) error {
-	d, err := known[hubapi.IPPoolSpec, hubapi.IPPoolStatus](ctx, k, k.pools, KindIPPool, said.ID)
+	d, err := known[hubapi.IPPoolSpec, hubapi.IPPoolStatus](ctx, k, k.pools, store.KindIPPool, said.ID)
 	if err != nil || d == nil {
 		return err
 	}
@@ -104,13 +105,13 @@ func (k *keeping) takePool(ctx context.Context, said gatewayapi.PoolReport) erro
 
 // known returns the document a report is about, nil when the hub does not have it.
 func known[S, T any](
-	ctx context.Context, k *keeping, seen map[string]*document[S, T], kind Kind, id string,
+	ctx context.Context, k *keeping, seen map[string]*document[S, T], kind store.Kind, id string,
 ) (*document[S, T], error) {
 	if d, ok := seen[id]; ok {
 		return d, nil
 	}
 	record, err := k.hub.store.Get(ctx, kind, id)
-	if errors.Is(err, ErrNoRecord) {
+	if errors.Is(err, store.ErrNoRecord) {
 		seen[id] = nil
 		return nil, nil //nolint:nilnil // A report on what is gone is not an error.
 	}
@@ -126,7 +127,7 @@ func known[S, T any](
 }
 
 func (k *keeping) commit(ctx context.Context) error {
-	b := Batch{Remove: k.removed, Events: k.events, Cursor: &k.cursor}
+	b := store.Batch{Remove: k.removed, Events: k.events, Cursor: &k.cursor}
 	for _, d := range k.changed {
 		record, err := d.encode()
 		if err != nil {

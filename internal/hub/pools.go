@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/ippool"
 )
@@ -22,15 +23,15 @@ func (h *Hub) poolOf(d *poolDoc) hubapi.IPPool {
 }
 
 func (h *Hub) loadPool(ctx context.Context, project, id string) (*poolDoc, error) {
-	return load[hubapi.IPPoolSpec, hubapi.IPPoolStatus](ctx, h.store, KindIPPool, project, id)
+	return load[hubapi.IPPoolSpec, hubapi.IPPoolStatus](ctx, h.store, store.KindIPPool, project, id)
 }
 
-func (h *Hub) pools(ctx context.Context, f Filter) ([]*poolDoc, error) {
-	return list[hubapi.IPPoolSpec, hubapi.IPPoolStatus](ctx, h.store, KindIPPool, f)
+func (h *Hub) pools(ctx context.Context, f store.Filter) ([]*poolDoc, error) {
+	return list[hubapi.IPPoolSpec, hubapi.IPPoolStatus](ctx, h.store, store.KindIPPool, f)
 }
 
 func (h *Hub) listPools(_ http.ResponseWriter, r *http.Request, project string) (answer, error) {
-	docs, err := h.pools(r.Context(), Filter{Project: project, Name: r.URL.Query().Get("name")})
+	docs, err := h.pools(r.Context(), store.Filter{Project: project, Name: r.URL.Query().Get("name")})
 	if err != nil {
 		return answer{}, err
 	}
@@ -72,14 +73,14 @@ func (h *Hub) writePool(
 ) (d *poolDoc, created bool, err error) {
 	body.Spec.GatewayID = h.gatewayID(body.Spec.GatewayID)
 	for range maxTries {
-		d, err = find[hubapi.IPPoolSpec, hubapi.IPPoolStatus](ctx, h.store, KindIPPool, project, id, body.Name, o.Create)
+		d, err = find[hubapi.IPPoolSpec, hubapi.IPPoolStatus](ctx, h.store, store.KindIPPool, project, id, body.Name, o.Create)
 		if err != nil {
 			return nil, false, err
 		}
 		created = d == nil
 		switch {
 		case d == nil:
-			d = newDocument[hubapi.IPPoolSpec, hubapi.IPPoolStatus](KindIPPool, project, id, body.Name, h.now())
+			d = newDocument[hubapi.IPPoolSpec, hubapi.IPPoolStatus](store.KindIPPool, project, id, body.Name, h.now())
 		case d.Name == body.Name && same(d.Spec, body.Spec):
 			return d, false, nil
 		case o.Create:
@@ -101,17 +102,17 @@ func (h *Hub) writePool(
 		if err != nil {
 			return nil, false, err
 		}
-		err = h.store.Commit(ctx, Batch{Put: []*Record{record}})
+		err = h.store.Commit(ctx, store.Batch{Put: []*store.Record{record}})
 		switch {
-		case errors.Is(err, ErrStale): // the gateway reported leases in between: they have to be looked at
+		case errors.Is(err, store.ErrStale): // the gateway reported leases in between: they have to be looked at
 			continue
-		case errors.Is(err, ErrNameTaken):
+		case errors.Is(err, store.ErrNameTaken):
 			return nil, false, h.nameTaken(ctx, record)
 		default:
 			return d, created, err
 		}
 	}
-	return nil, false, ErrStale
+	return nil, false, store.ErrStale
 }
 
 func (h *Hub) previewPool(w http.ResponseWriter, r *http.Request, project string) (answer, error) {
@@ -132,7 +133,7 @@ func (h *Hub) previewPool(w http.ResponseWriter, r *http.Request, project string
 
 func (h *Hub) previewProblems(ctx context.Context, project string, p hubapi.IPPoolPreview) ([]cluster.Problem, error) {
 	fresh := func() *poolDoc {
-		return newDocument[hubapi.IPPoolSpec, hubapi.IPPoolStatus](KindIPPool, project, p.ID, p.Write.Name, h.now())
+		return newDocument[hubapi.IPPoolSpec, hubapi.IPPoolStatus](store.KindIPPool, project, p.ID, p.Write.Name, h.now())
 	}
 	if p.ID != "" {
 		d, err := h.loadPool(ctx, project, p.ID)
@@ -146,7 +147,7 @@ func (h *Hub) previewProblems(ctx context.Context, project string, p hubapi.IPPo
 	}
 	d := fresh()
 	if p.Write.Name != "" {
-		named, err := h.pools(ctx, Filter{Project: project, Name: p.Write.Name})
+		named, err := h.pools(ctx, store.Filter{Project: project, Name: p.Write.Name})
 		if err != nil {
 			return nil, err
 		}
@@ -180,7 +181,7 @@ func (h *Hub) poolProblems(ctx context.Context, d *poolDoc, w hubapi.IPPoolWrite
 		return problems, nil
 	}
 	problems = append(problems, lostLeases(d, w.Spec, parsed)...)
-	others, err := h.pools(ctx, Filter{})
+	others, err := h.pools(ctx, store.Filter{})
 	if err != nil {
 		return nil, err
 	}
@@ -289,5 +290,5 @@ func (h *Hub) deletePool(_ http.ResponseWriter, r *http.Request, project string)
 		return answer{}, inUse("address pool %q is used by %s", d.Name, strings.Join(clusters, ", ")).
 			WithHint("Change or delete these clusters first.")
 	}
-	return answer{}, h.store.Commit(ctx, Batch{Remove: []*Record{d.Record}})
+	return answer{}, h.store.Commit(ctx, store.Batch{Remove: []*store.Record{d.Record}})
 }

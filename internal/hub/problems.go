@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
@@ -24,14 +25,14 @@ func inUse(format string, args ...any) *hubapi.Problem {
 }
 
 // exists tells that a create met an object that is not the creator's.
-func exists(r *Record) *hubapi.Problem {
+func exists(r *store.Record) *hubapi.Problem {
 	p := hubapi.NewProblem(hubapi.CodeAlreadyExists, "project %s already has a %s named %q, with id %s",
 		r.Project, nouns[r.Kind], r.Name, r.ID).At("/name")
 	return p.WithHint("Choose another name, or take it over: terraform import %s.<name> %s", resources[r.Kind], r.ID)
 }
 
 // conflict tells that the object has been written since the writer read it.
-func conflict(r *Record, based int64) *hubapi.Problem {
+func conflict(r *store.Record, based int64) *hubapi.Problem {
 	p := hubapi.NewProblem(hubapi.CodeConflict,
 		"%s %q has changed since it was read: it is at generation %d, the write is based on %d",
 		nouns[r.Kind], r.Name, r.Generation, based)
@@ -100,12 +101,12 @@ func (h *Hub) asProblem(ctx context.Context, err error) *hubapi.Problem {
 		return p
 	}
 	switch {
-	case errors.Is(err, ErrStale):
+	case errors.Is(err, store.ErrStale):
 		return hubapi.NewProblem(hubapi.CodeConflict, "the record was changed by somebody else at the same time").
 			WithHint("Try again.")
-	case errors.Is(err, ErrNewerDocument):
+	case errors.Is(err, store.ErrNewerDocument):
 		return hubapi.NewProblem(hubapi.CodeInternal, "%s", err)
-	case errors.Is(err, errClosed):
+	case errors.Is(err, store.ErrClosed):
 		return hubapi.NewProblem(hubapi.CodeUnreachable, "the hub is shutting down").WithHint("Try again.")
 	case ctx.Err() != nil:
 		return hubapi.NewProblem(hubapi.CodeUnreachable, "the request was given up before it was answered")

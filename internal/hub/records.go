@@ -14,12 +14,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
 // document is a record with its spec and status decoded.
 type document[S, T any] struct {
-	*Record
+	*store.Record
 	Spec   S
 	Status T
 }
@@ -31,20 +32,20 @@ type (
 )
 
 // nouns are what people call the kinds.
-var nouns = map[Kind]string{
-	KindCloudAccount: "cloud account",
-	KindIPPool:       "address pool",
-	KindCluster:      "cluster",
+var nouns = map[store.Kind]string{
+	store.KindCloudAccount: "cloud account",
+	store.KindIPPool:       "address pool",
+	store.KindCluster:      "cluster",
 }
 
 // resources are Terraform's names for the kinds, for hints.
-var resources = map[Kind]string{
-	KindCloudAccount: "palette_cloud_account",
-	KindIPPool:       "palette_ip_pool",
-	KindCluster:      "palette_vmware_cluster",
+var resources = map[store.Kind]string{
+	store.KindCloudAccount: "palette_cloud_account",
+	store.KindIPPool:       "palette_ip_pool",
+	store.KindCluster:      "palette_vmware_cluster",
 }
 
-func decode[S, T any](r *Record) (*document[S, T], error) {
+func decode[S, T any](r *store.Record) (*document[S, T], error) {
 	d := &document[S, T]{Record: r}
 	if err := json.Unmarshal(r.SpecJSON, &d.Spec); err != nil {
 		return nil, fmt.Errorf("decoding the spec of %s %s: %w", nouns[r.Kind], r.ID, err)
@@ -56,7 +57,7 @@ func decode[S, T any](r *Record) (*document[S, T], error) {
 }
 
 // encode brings spec and status into the record, ready to be committed.
-func (d *document[S, T]) encode() (*Record, error) {
+func (d *document[S, T]) encode() (*store.Record, error) {
 	var err error
 	if d.SpecJSON, err = json.Marshal(d.Spec); err != nil {
 		return nil, fmt.Errorf("encoding a spec: %w", err)
@@ -82,17 +83,17 @@ func (d *document[S, T]) next() {
 }
 
 // newDocument makes a document that the store does not have yet.
-func newDocument[S, T any](kind Kind, project, id, name string, now time.Time) *document[S, T] {
-	return &document[S, T]{Record: &Record{Kind: kind, ID: id, Project: project, Name: name, CreatedAt: now.UTC()}}
+func newDocument[S, T any](kind store.Kind, project, id, name string, now time.Time) *document[S, T] {
+	return &document[S, T]{Record: &store.Record{Kind: kind, ID: id, Project: project, Name: name, CreatedAt: now.UTC()}}
 }
 
 // load returns a document of the project; in another project it does not exist.
-func load[S, T any](ctx context.Context, s Records, kind Kind, project, id string) (*document[S, T], error) {
+func load[S, T any](ctx context.Context, s store.Records, kind store.Kind, project, id string) (*document[S, T], error) {
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
 	r, err := s.Get(ctx, kind, id)
-	if errors.Is(err, ErrNoRecord) || (err == nil && r.Project != project) {
+	if errors.Is(err, store.ErrNoRecord) || (err == nil && r.Project != project) {
 		return nil, notFound("there is no %s %s in project %s", nouns[kind], id, project)
 	}
 	if err != nil {
@@ -102,7 +103,7 @@ func load[S, T any](ctx context.Context, s Records, kind Kind, project, id strin
 }
 
 // list returns the documents that pass the filter.
-func list[S, T any](ctx context.Context, s Records, kind Kind, f Filter) ([]*document[S, T], error) {
+func list[S, T any](ctx context.Context, s store.Records, kind store.Kind, f store.Filter) ([]*document[S, T], error) {
 	records, err := s.List(ctx, kind, f)
 	if err != nil {
 		return nil, err
@@ -121,13 +122,13 @@ func list[S, T any](ctx context.Context, s Records, kind Kind, f Filter) ([]*doc
 // find returns the document that a write is about: the one with the id, or, on create, the one with the name. It is nil
 // when a new one is to be made.
 func find[S, T any](
-	ctx context.Context, s Records, kind Kind, project, id, name string, create bool,
+	ctx context.Context, s store.Records, kind store.Kind, project, id, name string, create bool,
 ) (*document[S, T], error) {
 	d, err := load[S, T](ctx, s, kind, project, id)
 	if err == nil || !errors.Is(err, hubapi.ErrNotFound) || !create {
 		return d, err
 	}
-	named, err := list[S, T](ctx, s, kind, Filter{Project: project, Name: name})
+	named, err := list[S, T](ctx, s, kind, store.Filter{Project: project, Name: name})
 	if err != nil || len(named) == 0 {
 		return nil, err
 	}
@@ -140,7 +141,7 @@ const maxTries = 50
 // change reads a document, changes it and writes it, again when somebody else wrote in between. The function tells
 // whether there is anything to write.
 func change[S, T any](
-	ctx context.Context, s Records, kind Kind, project, id string, fn func(*document[S, T]) bool,
+	ctx context.Context, s store.Records, kind store.Kind, project, id string, fn func(*document[S, T]) bool,
 ) (*document[S, T], error) {
 	for range maxTries {
 		d, err := load[S, T](ctx, s, kind, project, id)
@@ -154,13 +155,13 @@ func change[S, T any](
 		if err != nil {
 			return nil, err
 		}
-		if err := s.Commit(ctx, Batch{Put: []*Record{r}}); err == nil {
+		if err := s.Commit(ctx, store.Batch{Put: []*store.Record{r}}); err == nil {
 			return d, nil
-		} else if !errors.Is(err, ErrStale) {
+		} else if !errors.Is(err, store.ErrStale) {
 			return nil, err
 		}
 	}
-	return nil, ErrStale
+	return nil, store.ErrStale
 }
 
 // same tells whether two specs are the same on the wire.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
@@ -50,7 +51,7 @@ func (h *Hub) listen(ctx context.Context, gatewayID string) error {
 type listener struct {
 	hub     *Hub
 	gateway string
-	cursor  Cursor
+	cursor  store.Cursor
 	// boot is the gateway's life as this hub has seen it; "" before the first report.
 	boot string
 }
@@ -116,7 +117,7 @@ func (l *listener) keep(ctx context.Context, client *gatewayapi.Client, reports 
 			}
 		}
 		err := k.commit(ctx)
-		if errors.Is(err, ErrStale) {
+		if errors.Is(err, store.ErrStale) {
 			continue // a client wrote one of the records in between
 		}
 		if err != nil {
@@ -132,7 +133,7 @@ func (l *listener) keep(ctx context.Context, client *gatewayapi.Client, reports 
 		}
 		return nil
 	}
-	return fmt.Errorf("keeping the reports of gateway %s: %w", l.gateway, ErrStale)
+	return fmt.Errorf("keeping the reports of gateway %s: %w", l.gateway, store.ErrStale)
 }
 
 // noticeRestart gives a gateway that has been started anew the clusters that somebody is waiting for: it has forgotten
@@ -144,7 +145,7 @@ func (l *listener) noticeRestart(ctx context.Context) error {
 		return nil
 	}
 	h := l.hub
-	docs, err := list[cluster.Spec, hubapi.ClusterStatus](ctx, h.store, KindCluster, Filter{})
+	docs, err := list[cluster.Spec, hubapi.ClusterStatus](ctx, h.store, store.KindCluster, store.Filter{})
 	if err != nil {
 		return err
 	}

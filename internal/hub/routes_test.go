@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
@@ -160,9 +162,9 @@ func TestProjectsAreApart(t *testing.T) {
 }
 
 func TestAuthenticate(t *testing.T) {
-	store := openStore(t)
+	records := openStore(t)
 	h, err := hub.New(hub.Config{
-		Store: store, Gateways: directory{},
+		Store: records, Gateways: directory{},
 		Authenticate: func(r *http.Request) (hub.Principal, error) {
 			if r.Header.Get("Authorization") == "Bearer good" {
 				return hub.Principal{Name: "ci", Project: "mine"}, nil
@@ -215,8 +217,8 @@ func FuzzPutCluster(f *testing.F) {
 	f.Add("..", `{`)
 	f.Add("%00", `null`)
 	f.Add("6f1c1d5e-2d0f-4c39-9a3e-0a8a5f6a0001", `{"spec":{"worker_pools":{"":{"placements":[{}]}}}}`)
-	store := openStore(f)
-	h, err := hub.New(hub.Config{Store: store, Gateways: directory{}})
+	records := openStore(f)
+	h, err := hub.New(hub.Config{Store: records, Gateways: directory{}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -232,4 +234,18 @@ func FuzzPutCluster(f *testing.F) {
 			t.Errorf("PUT %q %q: answered %d %s", id, body, w.Code, w.Body)
 		}
 	})
+}
+
+func openStore(tb testing.TB) *store.SQLite {
+	tb.Helper()
+	s, err := store.OpenSQLite(tb.Context(), filepath.Join(tb.TempDir(), "hub.db"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return s
 }

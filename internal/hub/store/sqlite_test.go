@@ -1,4 +1,4 @@
-package hub_test
+package store_test
 
 import (
 	"context"
@@ -14,13 +14,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
-func openStore(tb testing.TB) *hub.SQLite {
+func openStore(tb testing.TB) *store.SQLite {
 	tb.Helper()
-	s, err := hub.OpenSQLite(tb.Context(), filepath.Join(tb.TempDir(), "hub.db"))
+	s, err := store.OpenSQLite(tb.Context(), filepath.Join(tb.TempDir(), "hub.db"))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -32,15 +32,15 @@ func openStore(tb testing.TB) *hub.SQLite {
 	return s
 }
 
-func record(id, name string) *hub.Record {
-	return &hub.Record{
-		Kind: hub.KindCluster, ID: id, Project: "default", Name: name,
+func record(id, name string) *store.Record {
+	return &store.Record{
+		Kind: store.KindCluster, ID: id, Project: "default", Name: name,
 		SpecJSON: []byte(`{"name":"` + name + `"}`), StatusJSON: []byte(`{}`), Sealed: []byte{1, 2},
 		Generation: 1, LastGeneration: 1, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
 	}
 }
 
-func commit(t *testing.T, s hub.Store, b hub.Batch) {
+func commit(t *testing.T, s store.Store, b store.Batch) {
 	t.Helper()
 	if err := s.Commit(t.Context(), b); err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestStoreReopen(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s, err := hub.OpenSQLite(t.Context(), path)
+	s, err := store.OpenSQLite(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,26 +60,26 @@ func TestStoreReopen(t *testing.T) {
 	deleted := want.CreatedAt.Add(time.Hour)
 	want.DeletedAt = &deleted
 	event := hubapi.Event{Time: want.CreatedAt, Message: "hello"}
-	cursor := hub.Cursor{Gateway: "g", Boot: "b", Seq: 7}
-	commit(t, s, hub.Batch{
-		Put: []*hub.Record{want}, Cursor: &cursor,
-		Events: []hub.ClusterEvent{{ClusterID: "a", Project: "default", Event: event}},
+	cursor := store.Cursor{Gateway: "g", Boot: "b", Seq: 7}
+	commit(t, s, store.Batch{
+		Put: []*store.Record{want}, Cursor: &cursor,
+		Events: []store.ClusterEvent{{ClusterID: "a", Project: "default", Event: event}},
 	})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Commit(t.Context(), hub.Batch{}); err == nil {
+	if err := s.Commit(t.Context(), store.Batch{}); err == nil {
 		t.Error("a closed store has taken a commit")
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the database's mode: %v, %v", info.Mode(), err)
 	}
 
-	if s, err = hub.OpenSQLite(t.Context(), path); err != nil {
+	if s, err = store.OpenSQLite(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	got, err := s.Get(t.Context(), hub.KindCluster, "a")
+	got, err := s.Get(t.Context(), store.KindCluster, "a")
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("record: %v (-want +got):\n%s", err, diff)
 	}
@@ -96,25 +96,25 @@ func TestStoreReopen(t *testing.T) {
 func TestStoreRules(t *testing.T) {
 	s := openStore(t)
 	a := record("a", "one")
-	commit(t, s, hub.Batch{Put: []*hub.Record{a}})
+	commit(t, s, store.Batch{Put: []*store.Record{a}})
 	stale := *a
-	commit(t, s, hub.Batch{Put: []*hub.Record{a}})
+	commit(t, s, store.Batch{Put: []*store.Record{a}})
 	missing := record("z", "z")
 	missing.Revision = 4
 	elsewhere := record("b", "one")
 	elsewhere.Project = "other"
 	for name, tc := range map[string]struct {
-		batch hub.Batch
+		batch store.Batch
 		want  error
 	}{
-		"an old revision":                {hub.Batch{Put: []*hub.Record{&stale}}, hub.ErrStale},
-		"removing at an old revision":    {hub.Batch{Remove: []*hub.Record{&stale}}, hub.ErrStale},
-		"an id that exists":              {hub.Batch{Put: []*hub.Record{record("a", "two")}}, hub.ErrStale},
-		"a name that exists":             {hub.Batch{Put: []*hub.Record{record("b", "one")}}, hub.ErrNameTaken},
-		"a record that is gone":          {hub.Batch{Put: []*hub.Record{missing}}, hub.ErrStale},
-		"the name in another project":    {hub.Batch{Put: []*hub.Record{elsewhere}}, nil},
-		"all or nothing: a good and":     {hub.Batch{Put: []*hub.Record{record("c", "three"), &stale}}, hub.ErrStale},
-		"nothing, which is all the same": {hub.Batch{}, nil},
+		"an old revision":                {store.Batch{Put: []*store.Record{&stale}}, store.ErrStale},
+		"removing at an old revision":    {store.Batch{Remove: []*store.Record{&stale}}, store.ErrStale},
+		"an id that exists":              {store.Batch{Put: []*store.Record{record("a", "two")}}, store.ErrStale},
+		"a name that exists":             {store.Batch{Put: []*store.Record{record("b", "one")}}, store.ErrNameTaken},
+		"a record that is gone":          {store.Batch{Put: []*store.Record{missing}}, store.ErrStale},
+		"the name in another project":    {store.Batch{Put: []*store.Record{elsewhere}}, nil},
+		"all or nothing: a good and":     {store.Batch{Put: []*store.Record{record("c", "three"), &stale}}, store.ErrStale},
+		"nothing, which is all the same": {store.Batch{}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := s.Commit(t.Context(), tc.batch); !errors.Is(err, tc.want) {
@@ -122,14 +122,14 @@ func TestStoreRules(t *testing.T) {
 			}
 		})
 	}
-	if _, err := s.Get(t.Context(), hub.KindCluster, "c"); !errors.Is(err, hub.ErrNoRecord) {
+	if _, err := s.Get(t.Context(), store.KindCluster, "c"); !errors.Is(err, store.ErrNoRecord) {
 		t.Errorf("half of a batch was written: %v", err)
 	}
-	commit(t, s, hub.Batch{Remove: []*hub.Record{a}})
-	if _, err := s.Get(t.Context(), hub.KindCluster, "a"); !errors.Is(err, hub.ErrNoRecord) {
+	commit(t, s, store.Batch{Remove: []*store.Record{a}})
+	if _, err := s.Get(t.Context(), store.KindCluster, "a"); !errors.Is(err, store.ErrNoRecord) {
 		t.Errorf("a removed record is there: %v", err)
 	}
-	all, err := s.List(t.Context(), hub.KindCluster, hub.Filter{})
+	all, err := s.List(t.Context(), store.KindCluster, store.Filter{})
 	if err != nil || len(all) != 1 || all[0].Project != "other" {
 		t.Errorf("left: %+v, %v", all, err)
 	}
@@ -138,7 +138,7 @@ func TestStoreRules(t *testing.T) {
 // TestStoreConcurrent has many writers raise one counter by compare-and-swap while others write records of their own.
 func TestStoreConcurrent(t *testing.T) {
 	s := openStore(t)
-	commit(t, s, hub.Batch{Put: []*hub.Record{record("a", "one")}})
+	commit(t, s, store.Batch{Put: []*store.Record{record("a", "one")}})
 	const writers, times = 8, 10
 	var mu sync.Mutex
 	collisions := 0
@@ -150,7 +150,7 @@ func TestStoreConcurrent(t *testing.T) {
 					return err
 				}
 				name := fmt.Sprintf("w%d-%d", w, i)
-				if err := s.Commit(ctx, hub.Batch{Put: []*hub.Record{record(name, name)}}); err != nil {
+				if err := s.Commit(ctx, store.Batch{Put: []*store.Record{record(name, name)}}); err != nil {
 					return err
 				}
 			}
@@ -160,25 +160,25 @@ func TestStoreConcurrent(t *testing.T) {
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	r, err := s.Get(t.Context(), hub.KindCluster, "a")
+	r, err := s.Get(t.Context(), store.KindCluster, "a")
 	if err != nil || r.Generation != 1+writers*times || r.Revision != r.Generation {
 		t.Errorf("generation %d, revision %d after %d raises (%d collisions): %v",
 			r.Generation, r.Revision, writers*times, collisions, err)
 	}
-	if all, err := s.List(t.Context(), hub.KindCluster, hub.Filter{Project: "default"}); err != nil || len(all) != 1+writers*times {
+	if all, err := s.List(t.Context(), store.KindCluster, store.Filter{Project: "default"}); err != nil || len(all) != 1+writers*times {
 		t.Errorf("%d records, %v", len(all), err)
 	}
 }
 
-func raise(ctx context.Context, s hub.Store, collided func()) error {
+func raise(ctx context.Context, s store.Store, collided func()) error {
 	for {
-		r, err := s.Get(ctx, hub.KindCluster, "a")
+		r, err := s.Get(ctx, store.KindCluster, "a")
 		if err != nil {
 			return err
 		}
 		r.Generation++
-		err = s.Commit(ctx, hub.Batch{Put: []*hub.Record{r}})
-		if !errors.Is(err, hub.ErrStale) {
+		err = s.Commit(ctx, store.Batch{Put: []*store.Record{r}})
+		if !errors.Is(err, store.ErrStale) {
 			return err
 		}
 		collided()
@@ -188,11 +188,11 @@ func raise(ctx context.Context, s hub.Store, collided func()) error {
 func TestStoreOfNewerVersion(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "hub.db")
-	s, err := hub.OpenSQLite(t.Context(), path)
+	s, err := store.OpenSQLite(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	commit(t, s, hub.Batch{Put: []*hub.Record{record("a", "one")}})
+	commit(t, s, store.Batch{Put: []*store.Record{record("a", "one")}})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -204,10 +204,10 @@ func TestStoreOfNewerVersion(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "UPDATE records SET v = 99"); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = hub.OpenSQLite(t.Context(), path); err != nil {
+	if s, err = store.OpenSQLite(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Get(t.Context(), hub.KindCluster, "a"); !errors.Is(err, hub.ErrNewerDocument) {
+	if _, err := s.Get(t.Context(), store.KindCluster, "a"); !errors.Is(err, store.ErrNewerDocument) {
 		t.Errorf("reading a newer document: %v", err)
 	}
 	if err := s.Close(); err != nil {
@@ -216,7 +216,7 @@ func TestStoreOfNewerVersion(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "PRAGMA user_version = 99"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := hub.OpenSQLite(t.Context(), path); !errors.Is(err, hub.ErrNewerSchema) {
+	if _, err := store.OpenSQLite(t.Context(), path); !errors.Is(err, store.ErrNewerSchema) {
 		t.Errorf("opening a newer database: %v", err)
 	}
 }
@@ -226,7 +226,7 @@ func TestStoreOpenedByManyAtOnce(t *testing.T) {
 	var group errgroup.Group
 	for range 6 {
 		group.Go(func() error {
-			s, err := hub.OpenSQLite(t.Context(), path)
+			s, err := store.OpenSQLite(t.Context(), path)
 			if err != nil {
 				return err
 			}
@@ -242,14 +242,14 @@ func TestPrune(t *testing.T) {
 	s := openStore(t)
 	lives := record("lives", "lives")
 	old := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	b := hub.Batch{Put: []*hub.Record{lives}}
+	b := store.Batch{Put: []*store.Record{lives}}
 	for i := range 5 {
 		for _, id := range []string{"lives", "gone-old", "gone-new"} {
 			at := old
 			if id == "gone-new" {
 				at = old.Add(48 * time.Hour)
 			}
-			b.Events = append(b.Events, hub.ClusterEvent{
+			b.Events = append(b.Events, store.ClusterEvent{
 				ClusterID: id, Project: "default", Event: hubapi.Event{Time: at, Message: fmt.Sprint(i)},
 			})
 		}

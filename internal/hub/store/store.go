@@ -1,4 +1,6 @@
-package hub
+// Package store owns what a hub keeps: documents with their revisions, events, and how far each gateway has been heard. Every
+// write is a batch that is on disk whole or not at all. Only the hub uses it; no word of the API is decided here.
+package store
 
 import (
 	"context"

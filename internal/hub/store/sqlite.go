@@ -1,4 +1,4 @@
-package hub
+package store
 
 import (
 	"context"
@@ -46,8 +46,8 @@ type pendingBatch struct {
 
 var _ Store = (*SQLite)(nil)
 
-// errClosed is what a commit meets after Close.
-var errClosed = errors.New("the store is closed")
+// ErrClosed is what a commit meets after Close.
+var ErrClosed = errors.New("the store is closed")
 
 // OpenSQLite opens the database in the file, makes it if it is missing, and brings it to this program's schema.
 func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
@@ -230,7 +230,7 @@ func (s *SQLite) Commit(ctx context.Context, b Batch) error {
 	p := &pendingBatch{batch: b, done: make(chan error, 1)}
 	select {
 	case <-s.closed:
-		return errClosed
+		return ErrClosed
 	default:
 	}
 	select {
@@ -238,7 +238,7 @@ func (s *SQLite) Commit(ctx context.Context, b Batch) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.closed:
-		return errClosed
+		return ErrClosed
 	}
 	select {
 	case err := <-p.done:
@@ -251,7 +251,7 @@ func (s *SQLite) Commit(ctx context.Context, b Batch) error {
 	case err := <-p.done:
 		return err
 	default:
-		return errClosed
+		return ErrClosed
 	}
 }
 
