@@ -56,7 +56,7 @@ func TestSecondProcessUsesTheFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if one.PublicKey != two.PublicKey || one.ID != two.ID {
+	if one.Status.PublicKey != two.Status.PublicKey || one.ID != two.ID {
 		t.Errorf("two processes see two gateways: %s and %s", one.ID, two.ID)
 	}
 }

@@ -66,6 +66,8 @@ type Report struct {
 	Seq  int64     `json:"seq"`
 	Boot string    `json:"boot"`
 	Time time.Time `json:"time"`
+	// Epoch is that of the lease under which the gateway worked; 0 for a gateway that has no replicas.
+	Epoch int64 `json:"epoch,omitempty"`
 	// Cluster is set when the report is about a cluster.
 	Cluster *ClusterReport `json:"cluster,omitempty"`
 	// Pool is set when the leases of an address pool have changed.

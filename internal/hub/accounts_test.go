@@ -21,7 +21,8 @@ func TestGateway(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := &hubapi.Gateway{
-			Meta: hubapi.Meta{ID: systemID, Project: "default", Name: "system"}, System: true, PublicKey: "a2V5", Version: "1.2.3",
+			Meta: hubapi.Meta{ID: systemID, Project: "default", Name: "system"}, System: true,
+			Status: hubapi.GatewayStatus{State: hubapi.GatewayOnline, PublicKey: "a2V5", Version: "1.2.3"},
 		}
 		if diff := cmp.Diff(want, g); diff != "" {
 			t.Errorf("gateway %s (-want +got):\n%s", id, diff)

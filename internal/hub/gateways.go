@@ -58,9 +58,11 @@ func (h *Hub) describeGateway(ctx context.Context, project, id string) (hubapi.G
 		name = hubapi.SystemGatewayID
 	}
 	return hubapi.Gateway{
-		Meta:      hubapi.Meta{ID: id, Project: project, Name: name},
-		System:    system,
-		PublicKey: base64.StdEncoding.EncodeToString(info.PublicKey),
-		Version:   info.Version,
+		Meta:   hubapi.Meta{ID: id, Project: project, Name: name},
+		System: system,
+		Status: hubapi.GatewayStatus{
+			State: hubapi.GatewayOnline, Version: info.Version,
+			PublicKey: base64.StdEncoding.EncodeToString(info.PublicKey),
+		},
 	}, nil
 }

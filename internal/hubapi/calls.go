@@ -47,20 +47,6 @@ const (
 	pathClusters = "/clusters"
 )
 
-// Gateway returns a gateway; SystemGatewayID is understood.
-func (c *Client) Gateway(ctx context.Context, id string) (*Gateway, error) {
-	if id != SystemGatewayID {
-		if err := checkID(id); err != nil {
-			return nil, err
-		}
-	}
-	var g Gateway
-	if err := c.do(ctx, call{method: http.MethodGet, path: pathGateways + "/" + id}, &g); err != nil {
-		return nil, err
-	}
-	return &g, nil
-}
-
 // CloudAccount returns a cloud account by id.
 func (c *Client) CloudAccount(ctx context.Context, id string) (*CloudAccount, error) {
 	return get[CloudAccount](ctx, c, pathAccounts, id)

@@ -30,23 +30,38 @@ func (c *Client) SealPassword(
 	if err != nil {
 		return nil, "", err
 	}
-	key, err := base64.StdEncoding.DecodeString(gateway.PublicKey)
+	key, err := gateway.sealingKey(fingerprint)
 	if err != nil {
-		return nil, "", fmt.Errorf("reading the public key of gateway %s: %w", gateway.ID, err)
-	}
-	used = seal.Fingerprint(key)
-	if fingerprint != "" && fingerprint != used {
-		return nil, "", &Problem{
-			Code: CodeUntrusted, Title: "Gateway key changed", Field: "/gateway_id",
-			Detail: fmt.Sprintf("the key of gateway %s was %s and is now %s", gateway.ID, fingerprint, used),
-			Hint: "If the gateway was re-created on purpose, replace the cloud account; " +
-				"if not, somebody may be trying to obtain the password.",
-		}
+		return nil, "", err
 	}
 	binding, err := PasswordBinding(c.project, accountID, spec)
 	if err != nil {
 		return nil, "", err
 	}
 	sealed, err = seal.Seal(key, binding, []byte(password))
-	return sealed, used, err
+	return sealed, seal.Fingerprint(key), err
+}
+
+// sealingKey is the public key that the gateway's secrets are sealed to. A fingerprint that is not "" is that of the key
+// as it was seen before: another one is refused.
+func (g *Gateway) sealingKey(fingerprint string) ([]byte, error) {
+	if g.Status.PublicKey == "" {
+		return nil, (&Problem{
+			Code: CodeUnreachable, Title: "Gateway is not paired", Field: "/gateway_id",
+			Detail: fmt.Sprintf("no process has been paired as gateway %q (%s) yet, so it has no key to seal secrets to", g.Name, g.ID),
+		}).WithHint("Pair it first; palette_gateway has wait_for_connection to wait for that.")
+	}
+	key, err := base64.StdEncoding.DecodeString(g.Status.PublicKey)
+	if err != nil {
+		return nil, fmt.Errorf("reading the public key of gateway %s: %w", g.ID, err)
+	}
+	if now := seal.Fingerprint(key); fingerprint != "" && fingerprint != now {
+		return nil, &Problem{
+			Code: CodeUntrusted, Title: "Gateway key changed", Field: "/gateway_id",
+			Detail: fmt.Sprintf("the key of gateway %s was %s and is now %s", g.ID, fingerprint, now),
+			Hint: "If the gateway was re-created on purpose, replace the cloud account; " +
+				"if not, somebody may be trying to obtain the password.",
+		}
+	}
+	return key, nil
 }

@@ -9,9 +9,6 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/inventory"
 )
 
-// SystemGatewayID names the gateway that runs inside the hub; the hub answers with its real id.
-const SystemGatewayID = "system"
-
 // Meta is what every record has.
 type Meta struct {
 	ID      string `json:"id"`
@@ -24,15 +21,6 @@ type Meta struct {
 	Revision  int64      `json:"revision"`
 	CreatedAt time.Time  `json:"created_at"`
 	DeletedAt *time.Time `json:"deleted_at,omitempty"`
-}
-
-// Gateway is a private cloud gateway.
-type Gateway struct {
-	Meta
-	System bool `json:"system"`
-	// PublicKey is the HPKE public key that secrets are sealed to, base64.
-	PublicKey string `json:"public_key"`
-	Version   string `json:"version"`
 }
 
 // Trust says which certificates of a vCenter are believed. All empty means the system's CAs.

@@ -21,6 +21,10 @@ type Purpose string
 const (
 	PurposePassword       Purpose = "vcenter-password"
 	PurposeClusterSecrets Purpose = "cluster-secrets"
+	// PurposeIntroduction is what a new replica of a gateway proves its invitation with.
+	PurposeIntroduction Purpose = "introduction"
+	// PurposeGatewayKey is a gateway's own key, on its way to a new replica or kept for the organisation's recovery key.
+	PurposeGatewayKey Purpose = "gateway-key"
 )
 
 // Binding is what a sealed secret is good for. Opening needs the very same binding: a password sealed for one vCenter

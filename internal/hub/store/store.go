@@ -19,6 +19,11 @@ const (
 	KindCloudAccount Kind = "cloud-account"
 	KindIPPool       Kind = "ip-pool"
 	KindCluster      Kind = "cluster"
+	KindGateway      Kind = "gateway"
+	KindPairing      Kind = "pairing"
+	KindToken        Kind = "token"
+	KindLease        Kind = "lease"
+	KindInstance     Kind = "hub-instance"
 )
 
 // documentVersion is the form in which this program writes documents. One with a greater version is refused: what this

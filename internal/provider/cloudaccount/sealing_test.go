@@ -62,7 +62,8 @@ func (h *hostileHub) handler() http.Handler {
 	}
 	handle("GET "+projectPath+"/gateways/{id}", func(*http.Request) (any, error) {
 		return hubapi.Gateway{
-			Meta: hubapi.Meta{ID: gatewayID}, System: true, PublicKey: base64.StdEncoding.EncodeToString(h.key.PublicKey()),
+			Meta: hubapi.Meta{ID: gatewayID}, System: true,
+			Status: hubapi.GatewayStatus{PublicKey: base64.StdEncoding.EncodeToString(h.key.PublicKey())},
 		}, nil
 	})
 	handle("GET "+projectPath+"/cloud-accounts/{id}", func(*http.Request) (any, error) { return h.account, nil })

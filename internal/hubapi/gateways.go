@@ -1,0 +1,117 @@
+package hubapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// SystemGatewayID names the gateway that runs inside the hub; the hub answers with its real id.
+const SystemGatewayID = "system"
+
+// Gateway is a private cloud gateway.
+type Gateway struct {
+	Meta
+	System bool          `json:"system"`
+	Spec   GatewaySpec   `json:"spec"`
+	Status GatewayStatus `json:"status"`
+}
+
+// GatewaySpec is what people say of a gateway.
+type GatewaySpec struct {
+	Labels map[string]string `json:"labels,omitempty"`
+	// RecoveryKey is the organisation's public sealing key, base64; "" is none. The gateway's own key is kept sealed to it,
+	// so that a gateway that was lost can be made again and still opens what was sealed to the old one.
+	RecoveryKey string `json:"recovery_key,omitempty"`
+}
+
+// GatewayWrite creates or updates a gateway.
+type GatewayWrite struct {
+	Name string      `json:"name"`
+	Spec GatewaySpec `json:"spec"`
+}
+
+// GatewayState says whether a gateway can be reached.
+type GatewayState string
+
+// The states of a gateway.
+const (
+	// GatewayPending is a gateway that no process has been paired as yet.
+	GatewayPending GatewayState = "pending"
+	GatewayOnline  GatewayState = "online"
+	GatewayOffline GatewayState = "offline"
+)
+
+// GatewayStatus is what the hub knows of a gateway.
+type GatewayStatus struct {
+	State GatewayState `json:"state"`
+	// Version is that of the replica that holds the lease, else of the one that was connected last.
+	Version string `json:"version,omitempty"`
+	// PublicKey is the HPKE public key that secrets are sealed to, base64; "" while the gateway is pending. All replicas
+	// share it.
+	PublicKey string `json:"public_key,omitempty"`
+	// Recoverable tells that the gateway's key is kept sealed to the recovery key.
+	Recoverable bool             `json:"recoverable,omitempty"`
+	Replicas    []GatewayReplica `json:"replicas,omitempty"`
+}
+
+// GatewayReplica is one process that was paired as a gateway.
+type GatewayReplica struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Holder tells that the replica has the lease: it works on clusters, the others answer reads.
+	Holder         bool       `json:"holder"`
+	PairedAt       time.Time  `json:"paired_at"`
+	ConnectedSince *time.Time `json:"connected_since,omitempty"`
+	LastSeen       *time.Time `json:"last_seen,omitempty"`
+	RevokedAt      *time.Time `json:"revoked_at,omitempty"`
+}
+
+// Gateway returns a gateway; SystemGatewayID is understood.
+func (c *Client) Gateway(ctx context.Context, id string) (*Gateway, error) {
+	if id != SystemGatewayID {
+		if err := checkID(id); err != nil {
+			return nil, err
+		}
+	}
+	var g Gateway
+	if err := c.do(ctx, call{method: http.MethodGet, path: pathGateways + "/" + id}, &g); err != nil {
+		return nil, err
+	}
+	return &g, nil
+}
+
+// GatewayByName returns a gateway by name.
+func (c *Client) GatewayByName(ctx context.Context, name string) (*Gateway, error) {
+	return byName[Gateway](ctx, c, pathGateways, "gateway", name)
+}
+
+// Gateways returns the project's gateways, and the system gateway where there is one, by name.
+func (c *Client) Gateways(ctx context.Context) ([]Gateway, error) {
+	var list List[Gateway]
+	if err := c.do(ctx, call{method: http.MethodGet, path: pathGateways}, &list); err != nil {
+		return nil, err
+	}
+	return list.Items, nil
+}
+
+// PutGateway keeps a gateway. It is pending until a process has been paired as it.
+func (c *Client) PutGateway(ctx context.Context, id string, w GatewayWrite, opts WriteOptions) (*Gateway, error) {
+	return put[Gateway](ctx, c, pathGateways, id, w, opts)
+}
+
+// DeleteGateway deletes a gateway that no cloud account and no address pool uses, and cuts its tunnels.
+func (c *Client) DeleteGateway(ctx context.Context, id string) error {
+	return remove(ctx, c, pathGateways, id)
+}
+
+// RevokeReplica shuts one replica of a gateway out for good and cuts its tunnels.
+func (c *Client) RevokeReplica(ctx context.Context, gatewayID, replicaID string) error {
+	for _, id := range []string{gatewayID, replicaID} {
+		if err := checkID(id); err != nil {
+			return err
+		}
+	}
+	return c.do(ctx, call{method: http.MethodDelete, path: pathGateways + "/" + gatewayID + "/replicas/" + replicaID}, nil)
+}

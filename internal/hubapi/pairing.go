@@ -1,0 +1,166 @@
+package hubapi
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/seal"
+)
+
+// DefaultPairingTTL is how long a pairing token is good for where nothing else is said.
+const DefaultPairingTTL = time.Hour
+
+// PairingWrite announces a pairing token to the hub. The token stays with the one who made it: the hub gets the hash of
+// its secret, and what it has to relay to the gateway that a further replica joins.
+type PairingWrite struct {
+	// SecretHash is the SHA-256 of the token's secret.
+	SecretHash []byte `json:"secret_hash"`
+	TTLSeconds int    `json:"ttl_seconds"`
+	// Introduction is the token's introduction sealed to the gateway's key (see IntroductionBinding); empty for a gateway
+	// that has no key yet.
+	Introduction []byte `json:"introduction,omitempty"`
+}
+
+// Pairing is a pairing token as the hub knows it.
+type Pairing struct {
+	ID        string    `json:"id"`
+	GatewayID string    `json:"gateway_id"`
+	ExpiresAt time.Time `json:"expires_at"`
+	// UsedAt is set when a process has been paired with it.
+	UsedAt *time.Time `json:"used_at,omitempty"`
+	// Pin is the SHA-256 of the public key (SPKI) of the hub's CA: by it a gateway knows the hub when it pairs.
+	Pin []byte `json:"pin"`
+}
+
+// PairingToken lets one process become a replica of a gateway, once. It passes from the one who makes it to the gateway
+// by hand, so it can carry what the hub must not know.
+type PairingToken struct {
+	ID      string `json:"id"`
+	Gateway string `json:"gateway"`
+	Project string `json:"project"`
+	// Secret is shown to the hub once, in the tunnel.
+	Secret []byte `json:"secret"`
+	// Pin is how the hub is known.
+	Pin []byte `json:"pin"`
+	// Introduction is never shown to the hub. A replica proves with it to the gateway's other replicas that it was invited
+	// by the one who owns the gateway, not by the hub, before they share the gateway's key.
+	Introduction []byte `json:"introduction"`
+	// Recovery is the SHA-256 of the recovery key, so that no hub can put one of its own in its place; empty is none.
+	Recovery []byte `json:"recovery,omitempty"`
+}
+
+const (
+	pairingPrefix = "palette-pairing-1."
+	secretSize    = 32
+)
+
+// String returns the token's text. It is a secret.
+func (t PairingToken) String() string {
+	text, err := json.Marshal(t)
+	if err != nil {
+		panic(err) // strings and bytes: cannot fail
+	}
+	return pairingPrefix + base64.RawURLEncoding.EncodeToString(text)
+}
+
+// ParsePairingToken reads what String made; spaces around it, as of a file's last line, do not matter.
+func ParsePairingToken(text string) (PairingToken, error) {
+	var t PairingToken
+	encoded, ok := strings.CutPrefix(strings.TrimSpace(text), pairingPrefix)
+	if !ok {
+		return t, fmt.Errorf("a pairing token begins with %s", pairingPrefix)
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil || json.Unmarshal(raw, &t) != nil {
+		return PairingToken{}, errors.New("the pairing token is damaged: copy it whole")
+	}
+	if uuid.Validate(t.ID) != nil || uuid.Validate(t.Gateway) != nil || len(t.Secret) != secretSize ||
+		len(t.Pin) != sha256.Size || len(t.Introduction) != secretSize || !ValidProject(t.Project) {
+		return PairingToken{}, errors.New("the pairing token is damaged: copy it whole")
+	}
+	return t, nil
+}
+
+// IntroductionBinding is what an introduction is sealed for.
+func IntroductionBinding(project, gatewayID, pairingID string) seal.Binding {
+	return seal.Binding{Purpose: seal.PurposeIntroduction, Project: project, Gateway: gatewayID, Object: pairingID}
+}
+
+// PairOptions say how a pairing token is made.
+type PairOptions struct {
+	// ID makes the call safe to repeat; "" is a new one.
+	ID string
+	// TTL is how long the token is good for; 0 is DefaultPairingTTL.
+	TTL time.Duration
+	// Introduction is shared by tokens that are made together for a gateway that has no key yet, so that whichever replica
+	// comes first knows the others; nil is a new one.
+	Introduction []byte
+	// Fingerprint is that of the gateway's key as it was seen before; another key is refused. "" is any.
+	Fingerprint string
+}
+
+// NewSecret returns 32 random bytes.
+func NewSecret() []byte {
+	secret := make([]byte, secretSize)
+	_, _ = rand.Read(secret) // never fails
+	return secret
+}
+
+// Pair makes a pairing token for a process that is to become a replica of the gateway.
+func (c *Client) Pair(ctx context.Context, gatewayID string, o PairOptions) (PairingToken, *Pairing, error) {
+	gateway, err := c.Gateway(ctx, gatewayID)
+	if err != nil {
+		return PairingToken{}, nil, err
+	}
+	t := PairingToken{ID: o.ID, Gateway: gateway.ID, Project: c.project, Secret: NewSecret(), Introduction: o.Introduction}
+	if t.ID == "" {
+		t.ID = uuid.NewString()
+	}
+	if len(t.Introduction) == 0 {
+		t.Introduction = NewSecret()
+	}
+	hash := sha256.Sum256(t.Secret)
+	write := PairingWrite{SecretHash: hash[:], TTLSeconds: int(o.TTL.Seconds())}
+	if o.TTL == 0 {
+		write.TTLSeconds = int(DefaultPairingTTL.Seconds())
+	}
+	if gateway.Status.PublicKey != "" {
+		key, err := gateway.sealingKey(o.Fingerprint)
+		if err != nil {
+			return PairingToken{}, nil, err
+		}
+		binding := IntroductionBinding(c.project, gateway.ID, t.ID)
+		if write.Introduction, err = seal.Seal(key, binding, t.Introduction); err != nil {
+			return PairingToken{}, nil, err
+		}
+	}
+	if gateway.Spec.RecoveryKey != "" {
+		digest := sha256.Sum256([]byte(gateway.Spec.RecoveryKey))
+		t.Recovery = digest[:]
+	}
+	var p Pairing
+	path := pathGateways + "/" + gateway.ID + "/pairings/" + t.ID
+	if err := c.do(ctx, call{method: http.MethodPut, path: path, in: write}, &p); err != nil {
+		return PairingToken{}, nil, err
+	}
+	t.Pin = p.Pin
+	return t, &p, nil
+}
+
+// Pairing returns a pairing token as the hub knows it.
+func (c *Client) Pairing(ctx context.Context, gatewayID, pairingID string) (*Pairing, error) {
+	if err := checkID(gatewayID); err != nil {
+		return nil, err
+	}
+	return get[Pairing](ctx, c, pathGateways+"/"+gatewayID+"/pairings", pairingID)
+}
