@@ -114,7 +114,9 @@ func newClient(s settings, transport http.RoundTripper, version string) (*hubapi
 	}
 	return hubapi.NewClient(hubapi.Config{
 		Endpoint: endpoint, Token: s.Token, Project: s.Project, Transport: transport,
-		UserAgent: "terraform-provider-palette/" + version,
+		CACertificate: s.CACertificate, UserAgent: "terraform-provider-palette/" + version,
+		// What is not known yet may turn out to be an endpoint.
+		Embedded: s.Endpoint == "" && len(s.Unknown) == 0,
 	})
 }
 

@@ -4,7 +4,6 @@ package cloudaccount
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -103,7 +102,7 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 	plan.PasswordWO = nullPassword
 	resp.Diagnostics.Append(plan.fromAPI(ctx, account)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
-	resp.Diagnostics.Append(setKey(ctx, resp.Private, key)...)
+	resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, keyName, key)...)
 	tfkit.SetIdentity(ctx, resp.Identity, account.ID, &resp.Diagnostics)
 }
 
@@ -170,7 +169,7 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	spec := r.spec(ctx, &plan, &resp.Diagnostics)
-	known, diags := getKey(ctx, req.Private)
+	known, diags := tfkit.GetPrivate[gatewayKey](ctx, req.Private, keyName)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
 		return
@@ -195,7 +194,7 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	plan.PasswordWO = nullPassword
 	resp.Diagnostics.Append(plan.fromAPI(ctx, account)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
-	resp.Diagnostics.Append(setKey(ctx, resp.Private, known)...)
+	resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, keyName, known)...)
 	tfkit.SetIdentity(ctx, resp.Identity, account.ID, &resp.Diagnostics)
 }
 
@@ -245,34 +244,4 @@ func (k gatewayKey) fingerprintOf(gatewayID string) string {
 		return ""
 	}
 	return k.Fingerprint
-}
-
-type privateReader interface {
-	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
-}
-
-type privateWriter interface {
-	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
-}
-
-func getKey(ctx context.Context, private privateReader) (gatewayKey, diag.Diagnostics) {
-	var key gatewayKey
-	text, diags := private.GetKey(ctx, keyName)
-	if len(text) == 0 {
-		return key, diags
-	}
-	if err := json.Unmarshal(text, &key); err != nil {
-		diags.AddError("Unable to Read Private State", "The gateway's key fingerprint cannot be read: "+err.Error()+".")
-	}
-	return key, diags
-}
-
-func setKey(ctx context.Context, private privateWriter, key gatewayKey) diag.Diagnostics {
-	text, err := json.Marshal(key)
-	if err != nil {
-		var diags diag.Diagnostics
-		diags.AddError("Unable to Write Private State", err.Error())
-		return diags
-	}
-	return private.SetKey(ctx, keyName, text)
 }
