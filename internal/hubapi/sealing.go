@@ -59,9 +59,19 @@ func (g *Gateway) sealingKey(fingerprint string) ([]byte, error) {
 		return nil, &Problem{
 			Code: CodeUntrusted, Title: "Gateway key changed", Field: "/gateway_id",
 			Detail: fmt.Sprintf("the key of gateway %s was %s and is now %s", g.ID, fingerprint, now),
-			Hint: "If the gateway was re-created on purpose, replace the cloud account; " +
-				"if not, somebody may be trying to obtain the password.",
+			Hint: "If the gateway was made anew on purpose, compare the new fingerprint with the one that the gateway prints, and name " +
+				"it: gateway_key_fingerprint = \"" + now + "\" in the cloud account, accept_key_fingerprint in palette_gateway. " +
+				"If nobody made it anew, somebody may be trying to obtain the password.",
 		}
 	}
 	return key, nil
+}
+
+// KeyFingerprint is the fingerprint of the key that the gateway's secrets are sealed to; "" while the gateway has none.
+func (g *Gateway) KeyFingerprint() string {
+	key, err := base64.StdEncoding.DecodeString(g.Status.PublicKey)
+	if err != nil || len(key) == 0 {
+		return ""
+	}
+	return seal.Fingerprint(key)
 }
