@@ -356,7 +356,7 @@ func TestCLIPlanErrors(t *testing.T) {
 		"BadMemory": {
 			reason: "vSphere takes multiples of 4 MiB.",
 			change: func(config string) string { return strings.Replace(config, "4096", "4097", 1) },
-			want:   "Invalid Memory Size",
+			want:   `Invalid Memory Size(?s:.*)control_plane\.memory_mib`,
 		},
 		"Problem": {
 			reason: "What the hub finds is an error on its attribute.",

@@ -169,7 +169,7 @@ func (memoryStep) ValidateInt64(_ context.Context, req validator.Int64Request, r
 		return
 	}
 	resp.Diagnostics.AddAttributeError(req.Path, "Invalid Memory Size",
-		fmt.Sprintf("vSphere takes a multiple of 4 MiB, not %d MiB.", req.ConfigValue.ValueInt64()))
+		fmt.Sprintf("vSphere takes a multiple of 4 MiB, and %s is %d MiB.", req.Path, req.ConfigValue.ValueInt64()))
 }
 
 // defaultToName makes the cluster's name the default of an attribute.
