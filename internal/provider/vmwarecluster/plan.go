@@ -158,7 +158,7 @@ func (r *Resource) planOver(ctx context.Context, existing *hubapi.Cluster, spec 
 		// Under the name of the old one the hub would speak of the old one.
 		spec.Name = "new-" + spec.Name
 		if preview := r.preview(ctx, "", spec, diags); preview != nil {
-			tfkit.AppendProblems(diags, ofReplacement(preview.Problems))
+			tfkit.AppendProblems(diags, ofReplacement(preview.Problems, existing.Spec.Endpoint == spec.Endpoint))
 		}
 		return
 	}
@@ -189,8 +189,9 @@ func ofUnchanged(problems []hubapi.ClusterProblem) []hubapi.ClusterProblem {
 }
 
 // ofReplacement makes warnings of those problems that may be the doing of the cluster about to be replaced: taken names and
-// addresses. What is missing in the vCenter stays an error, so that nothing is destroyed that cannot be made again.
-func ofReplacement(problems []hubapi.ClusterProblem) []hubapi.ClusterProblem {
+// addresses. What is missing in the vCenter stays an error, so that nothing is destroyed that cannot be made again, and so
+// does what is wrong with an endpoint that the old cluster does not have. (Terraform shows nothing but errors of this plan.)
+func ofReplacement(problems []hubapi.ClusterProblem, sameEndpoint bool) []hubapi.ClusterProblem {
 	var left []hubapi.ClusterProblem
 	for _, p := range problems {
 		switch {
@@ -198,7 +199,7 @@ func ofReplacement(problems []hubapi.ClusterProblem) []hubapi.ClusterProblem {
 			continue // of the name that only this preview has
 		case p.Severity == hubapi.SeverityError && (p.Field == "" || p.Field == "/folder" ||
 			strings.HasSuffix(p.Field, "/count") || strings.HasSuffix(p.Field, "/ip_pool_id") ||
-			strings.HasPrefix(p.Field, "/control_plane_endpoint")):
+			sameEndpoint && strings.HasPrefix(p.Field, "/control_plane_endpoint")):
 			p.Severity = hubapi.SeverityWarning
 			p.Message += " (the cluster that is replaced may be the cause)"
 		}
