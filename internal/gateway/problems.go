@@ -3,9 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/vsphere"
@@ -24,7 +22,7 @@ func asProblem(err error) *hubapi.Problem {
 	case errors.Is(err, vsphere.ErrCredentials):
 		return &hubapi.Problem{
 			Status: http.StatusUnprocessableEntity, Code: hubapi.CodeCredentials, Title: "Login refused", Field: "/password_wo",
-			Detail: "the vCenter refused the user name or password: " + err.Error(),
+			Detail: err.Error(),
 			Hint:   "Nothing was retried, so as not to lock the account. Correct username or password_wo and raise password_wo_version.",
 		}
 	case errors.As(err, &untrusted):
@@ -73,20 +71,16 @@ func faultProblem(err error) *hubapi.Problem {
 func untrustedProblem(err *vsphere.UntrustedError) *hubapi.Problem {
 	return &hubapi.Problem{
 		Status: http.StatusUnprocessableEntity, Code: hubapi.CodeUntrusted, Title: "vCenter is not trusted", Field: "/thumbprints",
-		Detail: fmt.Sprintf("%s. %s presented %s", err.Error(), err.Host, strings.Join(err.Presented, ", ")),
+		Detail: err.Error(),
 		Hint:   "If that is the right certificate, put its thumbprint into thumbprints or its issuer into ca_certificate.",
 	}
 }
 
 func notFoundProblem(err *vsphere.NotFoundError) *hubapi.Problem {
-	problem := &hubapi.Problem{
+	return &hubapi.Problem{
 		Status: http.StatusUnprocessableEntity, Code: hubapi.CodeInvalid, Title: "Not in the inventory",
 		Field: fieldOf(err.Kind), Detail: err.Error(),
 	}
-	if len(err.Near) > 0 {
-		problem.Hint = "There is: " + strings.Join(err.Near, ", ") + "."
-	}
-	return problem
 }
 
 // fieldOf is the attribute in which users name objects of a kind.
