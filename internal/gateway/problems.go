@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/vsphere"
@@ -81,6 +82,25 @@ func notFoundProblem(err *vsphere.NotFoundError) *hubapi.Problem {
 		Status: http.StatusUnprocessableEntity, Code: hubapi.CodeInvalid, Title: "Not in the inventory",
 		Field: fieldOf(err.Kind), Detail: err.Error(),
 	}
+}
+
+// verifyProblem puts an object that is to be checked and cannot be found on the attribute that names it.
+func verifyProblem(objects hubapi.VerifyObjects, err error) *hubapi.Problem {
+	var kind, name string
+	if missing, ok := errors.AsType[*vsphere.NotFoundError](err); ok {
+		kind, name = missing.Kind, missing.Name
+	}
+	if ambiguous, ok := errors.AsType[*vsphere.AmbiguousError](err); ok {
+		kind, name = ambiguous.Kind, ambiguous.Name
+	}
+	if kind == "folder" && name == objects.TemplatesFolder {
+		kind = "templates folder"
+	}
+	problem := asProblem(err)
+	if kind != "" {
+		problem.Field = "/verify/" + strings.ReplaceAll(kind, " ", "_")
+	}
+	return problem
 }
 
 // fieldOf is the attribute in which users name objects of a kind.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/vsphere"
 )
 
@@ -33,6 +34,28 @@ func TestProblemsSayThingsOnce(t *testing.T) {
 			p := asProblem(tc.err)
 			if n := strings.Count(p.Detail+p.Hint, tc.once); n != 1 {
 				t.Errorf("%s It is said %d times: %s %s", tc.reason, n, p.Detail, p.Hint)
+			}
+		})
+	}
+}
+
+func TestVerifyProblemIsOnItsObject(t *testing.T) {
+	objects := hubapi.VerifyObjects{Folder: "k8s", TemplatesFolder: "golden"}
+	for name, tc := range map[string]struct {
+		reason string
+		err    error
+		want   string
+	}{
+		"Datacenter": {"Each object has an attribute.", &vsphere.NotFoundError{Kind: "datacenter", Name: "dc"}, "/verify/datacenter"},
+		"Words":      {"Words are parted as attributes are.", &vsphere.NotFoundError{Kind: "compute cluster", Name: "a"}, "/verify/compute_cluster"},
+		"Ambiguous":  {"A name that fits several is at fault as well.", &vsphere.AmbiguousError{Kind: "datastore", Name: "a"}, "/verify/datastore"},
+		"Folder":     {"Two folders are told apart by name.", &vsphere.NotFoundError{Kind: "folder", Name: "k8s"}, "/verify/folder"},
+		"Templates":  {"Two folders are told apart by name.", &vsphere.NotFoundError{Kind: "folder", Name: "golden"}, "/verify/templates_folder"},
+		"Others":     {"What is wrong with the vCenter stays where it is.", &vsphere.UnreachableError{Host: "vc"}, "/vcenter"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := verifyProblem(objects, tc.err).Field; got != tc.want {
+				t.Errorf("%s want %s, got %s", tc.reason, tc.want, got)
 			}
 		})
 	}
