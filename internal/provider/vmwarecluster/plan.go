@@ -92,6 +92,8 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 	switch {
 	case req.State.Raw.IsNull():
 		d = r.planCreate(ctx, plan, specKnown(req.Plan.Raw), &resp.Diagnostics)
+	case hubapi.Phase(state.Phase.ValueString()) == hubapi.PhaseDeleting:
+		remake(state, resp)
 	case r.planReplace(ctx, plan, state, &resp.Diagnostics):
 		return
 	default:
@@ -100,6 +102,15 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 	if !resp.Diagnostics.HasError() {
 		d.apply(ctx, &resp.Plan, &resp.Diagnostics)
 	}
+}
+
+// remake replaces a cluster whose destroy did not finish: nothing can be made of it any more, and nobody but another
+// destroy goes on with what is left.
+func remake(state model, resp *resource.ModifyPlanResponse) {
+	resp.RequiresReplace = append(resp.RequiresReplace, path.Root("phase"))
+	resp.Diagnostics.AddWarning("Cluster Is Half Deleted", fmt.Sprintf(
+		"A destroy of cluster %q (%s) has begun and did not finish. An apply finishes it and creates the cluster anew; terraform "+
+			"destroy finishes it.", state.Name.ValueString(), state.ID.ValueString()))
 }
 
 func (r *Resource) planUpdate(ctx context.Context, plan, state model, known bool, diags *diag.Diagnostics) decision {
@@ -269,6 +280,7 @@ func (r *Resource) refuseProtected(ctx context.Context, state model, verb string
 	case errors.Is(err, hubapi.ErrNotFound):
 	case err != nil:
 		tfkit.AppendError(diags, "Read", "Cluster", err)
+	case c.DeletedAt != nil: // It is too late.
 	case c.Status.EverReady:
 		diags.AddAttributeError(path.Root("deletion_protection"), "Cluster Is Protected From Deletion", fmt.Sprintf(
 			"Cluster %q has deletion_protection = true, so it is not possible to %s it. To do so on purpose, first apply "+
