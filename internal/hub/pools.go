@@ -174,7 +174,7 @@ func (h *Hub) overlapsBeside(project string, p hubapi.IPPoolPreview) []cluster.P
 		if h.gatewayID(w.Spec.GatewayID) != p.Write.Spec.GatewayID {
 			continue
 		}
-		other := newDocument[hubapi.IPPoolSpec, hubapi.IPPoolStatus](KindIPPool, project, "", w.Name, h.now())
+		other := newDocument[hubapi.IPPoolSpec, hubapi.IPPoolStatus](store.KindIPPool, project, "", w.Name, h.now())
 		other.Spec = w.Spec
 		if problem, overlaps := overlap(project, p.Write.Spec, parsed, other); overlaps {
 			problems = append(problems, problem)
