@@ -119,23 +119,36 @@ func (a *accounts) login(ctx context.Context, doc gatewayapi.Account) (*vsphere.
 			Detail: fmt.Sprintf("cloud account %s belongs to gateway %s, this is %s", doc.Name, doc.Spec.GatewayID, a.identity.ID),
 		}
 	}
-	binding, err := hubapi.PasswordBinding(doc.Project, doc.ID, doc.Spec)
+	password, err := a.password(doc)
 	if err != nil {
 		return nil, err
 	}
+	return vsphere.Open(ctx, a.sessionConfig(doc, password))
+}
+
+// password opens an account's password.
+func (a *accounts) password(doc gatewayapi.Account) (string, error) {
+	binding, err := hubapi.PasswordBinding(doc.Project, doc.ID, doc.Spec)
+	if err != nil {
+		return "", err
+	}
 	password, err := a.identity.Key.Open(binding, doc.SealedPassword)
 	if err != nil {
-		return nil, &hubapi.Problem{
+		return "", &hubapi.Problem{
 			Code: hubapi.CodeCredentials, Field: "/password_wo", Title: "Password cannot be opened",
 			Detail: err.Error(),
 			Hint:   "Give the password again by raising password_wo_version.",
 		}
 	}
-	return vsphere.Open(ctx, vsphere.Config{
-		Host: doc.Spec.VCenter, Username: doc.Spec.Username, Password: string(password),
+	return string(password), nil
+}
+
+func (a *accounts) sessionConfig(doc gatewayapi.Account, password string) vsphere.Config {
+	return vsphere.Config{
+		Host: doc.Spec.VCenter, Username: doc.Spec.Username, Password: password,
 		Trust:     vsphere.Trust(doc.Spec.Trust),
 		UserAgent: a.userAgent, Pace: a.pace,
-	})
+	}
 }
 
 func (a *accounts) close(ctx context.Context) error {

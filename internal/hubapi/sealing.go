@@ -3,7 +3,9 @@ package hubapi
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/seal"
 )
@@ -40,6 +42,44 @@ func (c *Client) SealPassword(
 	}
 	sealed, err = seal.Seal(key, binding, []byte(password))
 	return sealed, seal.Fingerprint(key), err
+}
+
+// Handover tells the gateway that a cloud account leaves to seal the secrets of the account's clusters to another gateway.
+// It holds the vCenter's password, by which the gateway knows that it comes from the account's owner: a hub cannot make
+// one, so it cannot have the secrets sealed to a key of its own.
+type Handover struct {
+	Password string `json:"password"`
+	// Gateway is the one that gets the clusters, Fingerprint that of its key.
+	Gateway     string    `json:"gateway"`
+	Fingerprint string    `json:"fingerprint"`
+	Expires     time.Time `json:"expires"`
+}
+
+// handoverTTL is long enough for clocks that are not set right.
+const handoverTTL = time.Hour
+
+// HandoverBinding is what a Handover is sealed for.
+func HandoverBinding(project, accountID, from string) seal.Binding {
+	return seal.Binding{Purpose: seal.PurposeHandover, Project: project, Gateway: from, Object: accountID}
+}
+
+// SealHandover seals the owner's word that the clusters of an account go from one gateway to the key of another.
+// Fingerprint is that of the first gateway's key as the caller has seen it before, or ""; another key is refused.
+func (c *Client) SealHandover(ctx context.Context, accountID, from, fingerprint string, h Handover) ([]byte, error) {
+	gateway, err := c.Gateway(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	key, err := gateway.sealingKey(fingerprint)
+	if err != nil {
+		return nil, err
+	}
+	h.Expires = time.Now().Add(handoverTTL).UTC()
+	text, err := json.Marshal(h)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a handover: %w", err)
+	}
+	return seal.Seal(key, HandoverBinding(c.project, accountID, from), text)
 }
 
 // sealingKey is the public key that the gateway's secrets are sealed to. A fingerprint that is not "" is that of the key

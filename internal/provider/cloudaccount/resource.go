@@ -94,7 +94,7 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	account, key, err := r.create(ctx, plan.Name.ValueString(), spec, plan.PasswordWO.ValueString())
+	account, key, err := r.create(ctx, &plan, spec)
 	if err != nil {
 		appendError(&resp.Diagnostics, "Create", err)
 		return
@@ -109,15 +109,15 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 // create writes a new account. Where an earlier create got through and its answer was lost, the hub answers with that
 // account, whose id the password has to be sealed for.
 func (r *Resource) create(
-	ctx context.Context, name string, spec hubapi.CloudAccountSpec, password string,
+	ctx context.Context, plan *model, spec hubapi.CloudAccountSpec,
 ) (*hubapi.CloudAccount, gatewayKey, error) {
 	id, opts := tfkit.NewID(), hubapi.WriteOptions{Create: true}
 	for {
-		sealed, used, err := r.client.SealPassword(ctx, id, spec, "", password)
+		sealed, used, err := r.client.SealPassword(ctx, id, spec, plan.GatewayKey.ValueString(), plan.PasswordWO.ValueString())
 		if err != nil {
 			return nil, gatewayKey{}, err
 		}
-		write := hubapi.CloudAccountWrite{Name: name, Spec: spec, SealedPassword: sealed}
+		write := hubapi.CloudAccountWrite{Name: plan.Name.ValueString(), Spec: spec, SealedPassword: sealed}
 		account, err := r.client.PutCloudAccount(ctx, id, write, opts)
 		if err != nil {
 			return nil, gatewayKey{}, err
@@ -174,17 +174,14 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	write := hubapi.CloudAccountWrite{Name: plan.Name.ValueString(), Spec: spec}
 	id := state.ID.ValueString()
+	write := hubapi.CloudAccountWrite{Name: plan.Name.ValueString(), Spec: spec}
 	if !plan.PasswordWOVersion.Equal(state.PasswordWOVersion) {
-		pinned := known.fingerprintOf(spec.GatewayID)
-		sealed, used, err := r.client.SealPassword(ctx, id, spec, pinned, plan.PasswordWO.ValueString())
-		if err != nil {
+		var err error
+		if known, err = r.seal(ctx, &plan, &state, known, &write); err != nil {
 			appendError(&resp.Diagnostics, "Update", err)
 			return
 		}
-		write.SealedPassword = sealed
-		known = gatewayKey{Gateway: spec.GatewayID, Fingerprint: used}
 	}
 	account, err := r.client.PutCloudAccount(ctx, id, write, hubapi.WriteOptions{})
 	if err != nil {
@@ -196,6 +193,33 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, keyName, known)...)
 	tfkit.SetIdentity(ctx, resp.Identity, account.ID, &resp.Diagnostics)
+}
+
+// seal seals the password for what is written, and, where the account changes its gateway, the word to hand its clusters
+// over. It returns the key that was used.
+func (r *Resource) seal(
+	ctx context.Context, plan, state *model, known gatewayKey, write *hubapi.CloudAccountWrite,
+) (gatewayKey, error) {
+	id, to, from := state.ID.ValueString(), write.Spec.GatewayID, state.GatewayID.ValueString()
+	pinned := plan.GatewayKey.ValueString()
+	if pinned == "" {
+		pinned = known.fingerprintOf(to)
+	}
+	sealed, used, err := r.client.SealPassword(ctx, id, write.Spec, pinned, plan.PasswordWO.ValueString())
+	if err != nil {
+		return known, err
+	}
+	write.SealedPassword = sealed
+	if from != to {
+		write.SealedHandover, err = r.client.SealHandover(ctx, id, from, known.fingerprintOf(from), hubapi.Handover{
+			Password: plan.PasswordWO.ValueString(), Gateway: to, Fingerprint: used,
+		})
+		// A gateway that is gone hands nothing over; the hub says whether that matters.
+		if err != nil && !errors.Is(err, hubapi.ErrNotFound) {
+			return known, err
+		}
+	}
+	return gatewayKey{Gateway: to, Fingerprint: used}, nil
 }
 
 // Delete implements resource.Resource.
