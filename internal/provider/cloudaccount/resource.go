@@ -239,12 +239,12 @@ func (r *Resource) Delete(ctx context.Context, req resource.DeleteRequest, resp 
 func (r *Resource) spec(ctx context.Context, plan *model, diags *diag.Diagnostics) hubapi.CloudAccountSpec {
 	gatewayID := plan.GatewayID.ValueString()
 	if gatewayID == "" {
-		gateway, err := r.client.Gateway(ctx, hubapi.SystemGatewayID)
+		found, err := tfkit.DefaultGateway(ctx, r.client)
 		if err != nil {
-			tfkit.AppendError(diags, "Find", "System Gateway", err)
+			tfkit.AppendGatewayError(diags, err)
 			return hubapi.CloudAccountSpec{}
 		}
-		gatewayID = gateway.ID
+		gatewayID = found
 	}
 	spec, d := plan.toSpec(ctx, gatewayID)
 	diags.Append(d...)
