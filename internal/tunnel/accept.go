@@ -58,7 +58,8 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg AcceptConfig) (*Session,
 	session, err := greet(carrier, class, cfg)
 	if err != nil {
 		carrier.abort()
-		return nil, errors.Join(err, ignoreClosed(carrier.Close()))
+		_ = carrier.Close()
+		return nil, err
 	}
 	return session, nil
 }
@@ -136,10 +137,3 @@ type hijacked struct {
 
 // Write implements net.Conn.
 func (h *hijacked) Write(p []byte) (int, error) { return h.outer.Write(p) }
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
-}

@@ -29,7 +29,10 @@ func (c *Conn) ConnectionState() tls.ConnectionState { return c.conn.tls.Connect
 func (c *Conn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 
 // Close ends the connection. Requests under way fail.
-func (c *Conn) Close() error { return ignoreClosed(c.conn.end(ErrClosed)) }
+func (c *Conn) Close() error {
+	c.conn.end(ErrClosed)
+	return nil
+}
 
 // Serve answers the hub's requests until the connection ends, which is an error that says why, or until ctx does. Then the hub
 // is told to ask no more, requests under way have the grace to come to their end, and Serve returns nil. A connection that has
@@ -60,13 +63,13 @@ func (c *Conn) Serve(ctx context.Context, handler http.Handler) error {
 		<-drained
 	}
 	cause := c.conn.Err()
-	closing := c.Close()
+	c.conn.end(ErrClosed)
 	if listener.taken {
 		<-ended
 	}
 	switch {
 	case ctx.Err() != nil:
-		return closing
+		return nil
 	case cause != nil:
 		return cause
 	default:

@@ -64,7 +64,8 @@ func Dial(ctx context.Context, cfg DialConfig) (*Conn, error) {
 	first, err := meet(ctx, conn, cfg.HandshakeTimeout)
 	if err != nil {
 		carrier.abort()
-		return nil, errors.Join(err, ignoreClosed(carrier.Close()))
+		_ = carrier.Close()
+		return nil, err
 	}
 	return &Conn{conn: &begun{secure: conn, first: first}, class: cfg.Class, grace: cfg.Grace, logger: cfg.Logger}, nil
 }
@@ -98,7 +99,7 @@ func meet(ctx context.Context, conn *secure, timeout time.Duration) ([]byte, err
 	}
 	first := make([]byte, 1)
 	if _, err := io.ReadFull(conn, first); err != nil {
-		return nil, handshakeError(err)
+		return nil, handshakeError(err, true)
 	}
 	if err := conn.SetReadDeadline(time.Time{}); err != nil {
 		return nil, fmt.Errorf("inner TLS: %w", err)

@@ -66,8 +66,9 @@ const (
 	alertNoProtocol          = 120
 )
 
-// handshakeError says what a failed handshake of the inner TLS means.
-func handshakeError(err error) error {
+// handshakeError says what a failed handshake of the inner TLS means. Once version and protocol are agreed on, what is left to
+// go wrong is the certificate: it is missing, or the caller's own check does not like it.
+func handshakeError(err error, agreed bool) error {
 	var untrusted *tls.CertificateVerificationError
 	alert, alerted := alertOf(err)
 	switch {
@@ -77,10 +78,10 @@ func handshakeError(err error) error {
 		return fmt.Errorf("%w: %w", ErrIdentityRefused, err)
 	case alerted && (alert == alertProtocolVersion || alert == alertNoProtocol):
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
-	case cut(err):
+	case alerted || cut(err):
 		return fmt.Errorf("inner TLS: %w", err)
-	case alerted:
-		return fmt.Errorf("inner TLS: %w", err)
+	case agreed:
+		return fmt.Errorf("%w: %w", ErrInnerCertificate, err)
 	default:
 		return fmt.Errorf("%w: inner TLS: %w", ErrProtocol, err)
 	}

@@ -31,7 +31,6 @@ type secure struct {
 	cause  error
 	closed bool
 	done   chan struct{}
-	closer error
 }
 
 func newSecure(conn *tls.Conn, carrier *carrier, heartbeat Heartbeat) *secure {
@@ -44,11 +43,13 @@ func newSecure(conn *tls.Conn, carrier *carrier, heartbeat Heartbeat) *secure {
 func (s *secure) handshake(ctx context.Context, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := s.tls.HandshakeContext(ctx); err != nil {
-		return handshakeError(err)
-	}
+	err := s.tls.HandshakeContext(ctx)
 	state := s.tls.ConnectionState()
-	if state.Version != tls.VersionTLS13 || state.NegotiatedProtocol != Protocol {
+	agreed := state.Version == tls.VersionTLS13 && state.NegotiatedProtocol == Protocol
+	if err != nil {
+		return handshakeError(err, agreed)
+	}
+	if !agreed {
 		return fmt.Errorf("%w: %s with protocol %q", ErrProtocol, tls.VersionName(state.Version), state.NegotiatedProtocol)
 	}
 	return nil
@@ -91,22 +92,23 @@ func (s *secure) fail(err error) {
 }
 
 // end closes the connection for a reason of ours.
-func (s *secure) end(cause error) error {
+func (s *secure) end(cause error) {
 	s.mu.Lock()
 	if s.cause == nil && !s.closed {
 		s.cause = cause
 	}
 	s.mu.Unlock()
-	return s.Close()
+	_ = s.Close()
 }
 
-// Close implements net.Conn. HTTP/2 calls it too: when a ping has no answer, or when the peer breaks the rules.
+// Close implements net.Conn. HTTP/2 calls it too: when a ping has no answer, or when the peer breaks the rules. How a farewell
+// to a peer that may be gone ends is of no use to anybody.
 func (s *secure) Close() error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		<-s.done
-		return s.closer
+		return nil
 	}
 	s.closed = true
 	if s.cause == nil {
@@ -115,9 +117,9 @@ func (s *secure) Close() error {
 	s.mu.Unlock()
 	timer := time.AfterFunc(closeTimeout, s.carrier.abort)
 	defer timer.Stop()
-	s.closer = s.Conn.Close()
+	_ = s.Conn.Close()
 	close(s.done)
-	return s.closer
+	return nil
 }
 
 // verdict says why HTTP/2 closes a connection on which nothing has failed.
@@ -125,7 +127,7 @@ func (s *secure) verdict() error {
 	if quiet := time.Since(s.began) - time.Duration(s.heard.Load()); quiet >= s.heartbeat.Idle+s.heartbeat.Answer/2 {
 		return fmt.Errorf("%w: not a word for %s", ErrSilent, quiet.Round(time.Millisecond))
 	}
-	return ErrClosed
+	return fmt.Errorf("%w: the peer went away, or broke the rules of HTTP/2", ErrLost)
 }
 
 // Err is why the connection ended; nil while it has not.

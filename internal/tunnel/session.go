@@ -3,7 +3,6 @@ package tunnel
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -27,7 +26,8 @@ func newSession(conn *secure, class Class) (*Session, error) {
 	}
 	client, err := transport.NewClientConn(context.Background(), "http", "gateway:80")
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("starting HTTP/2: %w", err), ignoreClosed(conn.Close()))
+		_ = conn.Close()
+		return nil, fmt.Errorf("starting HTTP/2: %w", err)
 	}
 	return &Session{conn: conn, client: client, class: class}, nil
 }
@@ -64,6 +64,6 @@ func (s *Session) Err() error { return s.conn.Err() }
 
 // Close ends the session. Requests under way fail.
 func (s *Session) Close() error {
-	err := s.conn.end(ErrClosed)
-	return errors.Join(ignoreClosed(err), s.client.Close())
+	s.conn.end(ErrClosed)
+	return s.client.Close()
 }

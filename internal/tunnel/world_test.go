@@ -42,7 +42,7 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 	w := &world{
 		t:       t,
 		public:  tunneltest.NewAuthority(t, "public authority"),
-		private: tunneltest.NewAuthority(t, "the hub's authority"), sessions: make(chan *tunnel.Session, 64), refused: make(chan error, 64),
+		private: tunneltest.NewAuthority(t, "the hub's authority"), sessions: make(chan *tunnel.Session, 1024), refused: make(chan error, 1024),
 	}
 	w.accept = tunnel.AcceptConfig{
 		TLS: &tls.Config{
