@@ -57,7 +57,6 @@ type Hub struct {
 	now          func() time.Time
 	authenticate func(*http.Request) (Principal, error)
 
-	locks   *locks
 	feed    *feed
 	given   *givenList
 	stopped chan struct{}
@@ -71,7 +70,7 @@ func New(cfg Config) (*Hub, error) {
 	h := &Hub{
 		store: cfg.Store, gateways: cfg.Gateways, version: cfg.Version, log: cfg.Log, now: cfg.Clock,
 		authenticate: cfg.Authenticate,
-		locks:        newLocks(), feed: newFeed(), given: newGivenList(), stopped: make(chan struct{}),
+		feed:         newFeed(), given: newGivenList(), stopped: make(chan struct{}),
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
