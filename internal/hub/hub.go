@@ -60,7 +60,6 @@ type Hub struct {
 	audit        func(context.Context, hubapi.AuditEntry) error
 	instrument   func(pattern string, next http.Handler) http.Handler
 
-	locks   *locks
 	feed    *feed
 	given   *givenList
 	stopped chan struct{}
@@ -74,7 +73,7 @@ func New(cfg Config) (*Hub, error) {
 	h := &Hub{
 		store: cfg.Store, gateways: cfg.Gateways, version: cfg.Version, log: cfg.Log, now: cfg.Clock,
 		authenticate: cfg.Authenticate, source: cfg.Source, audit: cfg.Audit, instrument: cfg.Instrument,
-		locks: newLocks(), feed: newFeed(), given: newGivenList(), stopped: make(chan struct{}),
+		feed: newFeed(), given: newGivenList(), stopped: make(chan struct{}),
 	}
 	h.fill()
 	return h, nil

@@ -56,7 +56,7 @@ func (h *Hub) putPool(w http.ResponseWriter, r *http.Request, project string) (a
 		return answer{}, err
 	}
 	// Whether pools overlap is known only while no other is written.
-	unlock, err := h.locks.lock(r.Context(), "pools")
+	unlock, err := h.store.Lock(r.Context(), "pools")
 	if err != nil {
 		return answer{}, err
 	}
@@ -261,7 +261,7 @@ func overlap(project string, s hubapi.IPPoolSpec, parsed ippool.Pool, other *poo
 
 func (h *Hub) deletePool(_ http.ResponseWriter, r *http.Request, project string) (answer, error) {
 	ctx := r.Context()
-	unlock, err := h.locks.lock(ctx, "references")
+	unlock, err := h.store.Lock(ctx, "references")
 	if err != nil {
 		return answer{}, err
 	}

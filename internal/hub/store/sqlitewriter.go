@@ -15,13 +15,13 @@ import (
 func (s *SQLite) write() {
 	for {
 		select {
-		case p := <-s.queue:
-			s.writeGroup(s.collect(p))
+		case w := <-s.queue:
+			s.writeGroup(s.collect(w))
 		case <-s.closed:
 			for {
 				select {
-				case p := <-s.queue:
-					s.writeGroup(s.collect(p))
+				case w := <-s.queue:
+					s.writeGroup(s.collect(w))
 				default:
 					return
 				}
@@ -31,12 +31,12 @@ func (s *SQLite) write() {
 }
 
 // collect takes what else is waiting.
-func (s *SQLite) collect(first *pendingBatch) []*pendingBatch {
-	group := []*pendingBatch{first}
+func (s *SQLite) collect(first *pendingWrite) []*pendingWrite {
+	group := []*pendingWrite{first}
 	for len(group) < maxGroup {
 		select {
-		case p := <-s.queue:
-			group = append(group, p)
+		case w := <-s.queue:
+			group = append(group, w)
 		default:
 			return group
 		}
@@ -44,9 +44,9 @@ func (s *SQLite) collect(first *pendingBatch) []*pendingBatch {
 	return group
 }
 
-// writeGroup writes the batches in one transaction, each below a savepoint of its own, so that one that fails does not
-// take the others with it.
-func (s *SQLite) writeGroup(group []*pendingBatch) {
+// writeGroup does the writes in one transaction, each below a savepoint of its own, so that one that fails does not take
+// the others with it.
+func (s *SQLite) writeGroup(group []*pendingWrite) {
 	// The writer outlives every request, so no request's context may end its transaction.
 	ctx := context.Background()
 	results := make([]error, len(group))
@@ -56,8 +56,8 @@ func (s *SQLite) writeGroup(group []*pendingBatch) {
 			return fmt.Errorf("beginning to write: %w", err)
 		}
 		defer func() { _ = tx.Rollback() }() // after Commit this does nothing
-		for i, p := range group {
-			if results[i], err = writeSaved(ctx, tx, p.batch); err != nil {
+		for i, w := range group {
+			if results[i], err = writeSaved(ctx, tx, w.write); err != nil {
 				return err
 			}
 		}
@@ -66,11 +66,8 @@ func (s *SQLite) writeGroup(group []*pendingBatch) {
 		}
 		return nil
 	}()
-	for i, p := range group {
-		if err == nil && results[i] == nil {
-			p.batch.written()
-		}
-		p.done <- errors.Join(err, results[i])
+	for i, w := range group {
+		w.done <- errors.Join(err, results[i])
 	}
 }
 
@@ -81,16 +78,16 @@ func (b Batch) written() {
 	}
 }
 
-func writeSaved(ctx context.Context, tx *sql.Tx, b Batch) (result, err error) {
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT batch"); err != nil {
+func writeSaved(ctx context.Context, tx *sql.Tx, write writeFunc) (result, err error) {
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT one"); err != nil {
 		return nil, fmt.Errorf("setting a savepoint: %w", err)
 	}
-	if result = writeBatch(ctx, tx, b); result != nil {
-		if _, err := tx.ExecContext(ctx, "ROLLBACK TO batch"); err != nil {
+	if result = write(ctx, tx); result != nil {
+		if _, err := tx.ExecContext(ctx, "ROLLBACK TO one"); err != nil {
 			return result, fmt.Errorf("going back to a savepoint: %w", err)
 		}
 	}
-	if _, err := tx.ExecContext(ctx, "RELEASE batch"); err != nil {
+	if _, err := tx.ExecContext(ctx, "RELEASE one"); err != nil {
 		return result, fmt.Errorf("releasing a savepoint: %w", err)
 	}
 	return result, nil
