@@ -2,6 +2,7 @@ package hub
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
@@ -16,6 +17,14 @@ type Principal struct {
 	Role hubapi.Role
 	// Project is the only project the principal may reach; "" is all.
 	Project string
+}
+
+// String is how the audit log calls the principal.
+func (p Principal) String() string {
+	if strings.HasSuffix(p.ID, p.Name) {
+		return p.ID
+	}
+	return strings.TrimSpace(p.ID + " " + p.Name)
 }
 
 // Later is a problem that passes with time.

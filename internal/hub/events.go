@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
@@ -49,10 +48,8 @@ func (h *Hub) watchCluster(w http.ResponseWriter, r *http.Request, project strin
 // not seen.
 func (h *Hub) watchStart(r *http.Request, project string) (id string, after int64, err error) {
 	id = r.PathValue("id")
-	if text := r.URL.Query().Get("after"); text != "" {
-		if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 {
-			return "", 0, invalid("", "after is not the number of an event")
-		}
+	if after, err = number(r, "after", 0); err != nil {
+		return "", 0, err
 	}
 	_, err = h.loadCluster(r.Context(), project, id)
 	if !errors.Is(err, hubapi.ErrNotFound) {

@@ -42,10 +42,10 @@ type Config struct {
 	Authenticate func(*http.Request) (Principal, error)
 	// Source tells where a request comes from; nil is the address of its connection.
 	Source func(*http.Request) string
-	// Audit keeps an entry of the audit log; nil keeps none.
-	Audit func(context.Context, hubapi.AuditEntry) error
-	// Instrument wraps the handler of each route, for metrics; the pattern is "" where there is no route. It may be nil.
-	Instrument func(pattern string, next http.Handler) http.Handler
+	// Audit keeps an entry of the audit log; nil keeps none, as in embedded mode, where there is but one to do anything.
+	Audit func(context.Context, store.AuditEntry) error
+	// Instrument wraps the handler of each route, for metrics; the zero route stands for where there is none. It may be nil.
+	Instrument func(route Route, next http.Handler) http.Handler
 }
 
 // Hub is a management plane. Its handler answers at once; Run has to be running for reports of gateways to arrive.
@@ -57,8 +57,8 @@ type Hub struct {
 	now          func() time.Time
 	authenticate func(*http.Request) (Principal, error)
 	source       func(*http.Request) string
-	audit        func(context.Context, hubapi.AuditEntry) error
-	instrument   func(pattern string, next http.Handler) http.Handler
+	audit        func(context.Context, store.AuditEntry) error
+	instrument   func(route Route, next http.Handler) http.Handler
 
 	feed    *feed
 	given   *givenList
@@ -96,10 +96,10 @@ func (h *Hub) fill() {
 		h.source = peer
 	}
 	if h.audit == nil {
-		h.audit = func(context.Context, hubapi.AuditEntry) error { return nil }
+		h.audit = func(context.Context, store.AuditEntry) error { return nil }
 	}
 	if h.instrument == nil {
-		h.instrument = func(_ string, next http.Handler) http.Handler { return next }
+		h.instrument = func(_ Route, next http.Handler) http.Handler { return next }
 	}
 }
 

@@ -50,8 +50,8 @@ const (
 	farLimit  = 5 * time.Minute
 )
 
-// Pattern is the route as the router knows it.
-func (r Route) Pattern() string { return r.Method + " " + prefix + r.Path }
+// FullPath is the route's path with its placeholders, from the root.
+func (r Route) FullPath() string { return prefix + r.Path }
 
 // limit is how long the route may take to answer; 0 is for ever.
 func (r Route) limit() time.Duration {
@@ -68,7 +68,7 @@ func (r Route) limit() time.Duration {
 // Routes returns all ways into the API.
 func Routes() []Route {
 	var all []Route
-	for _, some := range [][]Route{gatewayRoutes(), accountRoutes(), poolRoutes(), clusterRoutes()} {
+	for _, some := range [][]Route{gatewayRoutes(), accountRoutes(), poolRoutes(), clusterRoutes(), auditRoutes()} {
 		all = append(all, some...)
 	}
 	return all
@@ -177,4 +177,12 @@ func clusterRoutes() []Route {
 			Response: hubapi.Event{}, handle: (*Hub).watchCluster,
 		},
 	}
+}
+
+func auditRoutes() []Route {
+	return []Route{{
+		Method: http.MethodGet, Path: "/audit", Role: hubapi.RoleAdmin,
+		Summary: "Read the audit log, from after a number on", Query: []string{"after", "limit"},
+		Response: hubapi.List[hubapi.AuditEntry]{}, handle: (*Hub).listAudit,
+	}}
 }

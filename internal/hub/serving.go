@@ -18,9 +18,9 @@ import (
 func (h *Hub) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, route := range Routes() {
-		mux.Handle(route.Pattern(), h.instrument(route.Pattern(), h.serve(route)))
+		mux.Handle(route.Method+" "+route.FullPath(), h.instrument(route, h.serve(route)))
 	}
-	mux.Handle("/", h.instrument("", http.HandlerFunc(h.nothing)))
+	mux.Handle("/", h.instrument(Route{}, http.HandlerFunc(h.nothing)))
 	return h.middleware(mux)
 }
 
@@ -112,6 +112,11 @@ func (a answer) write(w http.ResponseWriter) {
 		return
 	}
 	hubapi.WriteJSON(w, a.code(), a.body)
+}
+
+// Refuse answers a request with what is wrong, for endpoints beside the API.
+func (h *Hub) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	refuse(w, h.asProblem(r.Context(), err), err)
 }
 
 // refuse writes a problem, and when to come back where that helps.
