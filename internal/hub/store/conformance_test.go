@@ -14,6 +14,7 @@ import (
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/testkit/postgres"
 )
 
 // kind is a kind of store under test.
@@ -23,11 +24,7 @@ type kind struct {
 	fresh func(tb testing.TB) (dsn string)
 }
 
-func kinds() []kind {
-	return []kind{
-		{"SQLite", func(tb testing.TB) string { tb.Helper(); return filepath.Join(tb.TempDir(), "hub.db") }},
-	}
-}
+var sqliteKind = kind{"SQLite", func(tb testing.TB) string { tb.Helper(); return filepath.Join(tb.TempDir(), "hub.db") }}
 
 // open opens a store until the test ends.
 func open(tb testing.TB, dsn string) store.Database {
@@ -47,9 +44,8 @@ func open(tb testing.TB, dsn string) store.Database {
 // eachStore runs a test over every kind of store.
 func eachStore(t *testing.T, test func(t *testing.T, k kind)) {
 	t.Helper()
-	for _, k := range kinds() {
-		t.Run(k.name, func(t *testing.T) { test(t, k) })
-	}
+	t.Run(sqliteKind.name, func(t *testing.T) { test(t, sqliteKind) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, kind{"PostgreSQL", postgres.Start(t).DSN}) })
 }
 
 func entry(project, object string) store.AuditEntry {

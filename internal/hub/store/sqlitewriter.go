@@ -180,22 +180,30 @@ func putEvent(ctx context.Context, tx *sql.Tx, e ClusterEvent) error {
 func scanEvents(rows *sql.Rows) ([]hubapi.Event, error) {
 	var events []hubapi.Event
 	for rows.Next() {
-		var seq int64
-		var body []byte
-		var e hubapi.Event
-		if err := rows.Scan(&seq, &body); err != nil {
-			return nil, fmt.Errorf("reading an event: %w", err)
+		e, err := scanEvent(rows)
+		if err != nil {
+			return nil, err
 		}
-		if err := json.Unmarshal(body, &e); err != nil {
-			return nil, fmt.Errorf("decoding an event: %w", err)
-		}
-		e.Seq = seq
 		events = append(events, e)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading events: %w", err)
 	}
 	return events, nil
+}
+
+func scanEvent(row interface{ Scan(dest ...any) error }) (hubapi.Event, error) {
+	var seq int64
+	var body []byte
+	var e hubapi.Event
+	if err := row.Scan(&seq, &body); err != nil {
+		return e, fmt.Errorf("reading an event: %w", err)
+	}
+	if err := json.Unmarshal(body, &e); err != nil {
+		return e, fmt.Errorf("decoding an event: %w", err)
+	}
+	e.Seq = seq
+	return e, nil
 }
 
 // Prune implements Events.

@@ -73,7 +73,7 @@ func TestSQLiteAuditTampering(t *testing.T) {
 		t.Cleanup(func() { _ = db.Close() })
 		return db
 	}
-	fresh := kinds()[0].fresh
+	fresh := sqliteKind.fresh
 	t.Run("refused", func(t *testing.T) {
 		dsn := fresh(t)
 		s := open(t, dsn)
