@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -37,6 +39,7 @@ func (p *Postgres) Commit(ctx context.Context, b Batch) error {
 }
 
 func queueBatch(q *pgx.Batch, b Batch, origin string) error {
+	queueLocks(q, b)
 	for _, r := range b.Put {
 		queuePut(q, r)
 	}
@@ -55,6 +58,19 @@ func queueBatch(q *pgx.Batch, b Batch, origin string) error {
 		queueWakes(q, origin, b.Wakes)
 	}
 	return nil
+}
+
+// queueLocks locks the records of a batch in one order, so that two batches with the same ones do not wait for each other.
+func queueLocks(q *pgx.Batch, b Batch) {
+	if len(b.Put)+len(b.Remove) < 2 {
+		return
+	}
+	var kinds, ids []string
+	for _, r := range slices.Concat(b.Put, b.Remove) {
+		kinds, ids = append(kinds, string(r.Kind)), append(ids, r.ID)
+	}
+	q.Queue(`SELECT 1 FROM records WHERE (kind, id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+		ORDER BY kind, id FOR UPDATE`, kinds, ids)
 }
 
 func queuePut(q *pgx.Batch, r *Record) {
@@ -84,14 +100,14 @@ func one(tag pgconn.CommandTag) error {
 	return nil
 }
 
-// queueEvents numbers the events of each cluster below a lock on its head, with one statement for each cluster.
+// queueEvents numbers the events of each cluster below a lock on its head, with one statement for each cluster, in one order for
+// all that write.
 func queueEvents(q *pgx.Batch, events []ClusterEvent) error {
 	type column struct {
 		at       []int64
 		projects []string
 		bodies   []string
 	}
-	var order []string
 	columns := map[string]*column{}
 	for _, e := range events {
 		body, err := json.Marshal(e.Event)
@@ -102,13 +118,12 @@ func queueEvents(q *pgx.Batch, events []ClusterEvent) error {
 		if !known {
 			c = &column{}
 			columns[e.ClusterID] = c
-			order = append(order, e.ClusterID)
 		}
 		c.at = append(c.at, e.Event.Time.UnixNano())
 		c.projects = append(c.projects, e.Project)
 		c.bodies = append(c.bodies, string(body))
 	}
-	for _, id := range order {
+	for _, id := range slices.Sorted(maps.Keys(columns)) {
 		c := columns[id]
 		q.Queue(`WITH head AS (
 				INSERT INTO event_heads (cluster, seq) VALUES ($1, $2)

@@ -141,12 +141,18 @@ func putRecord(ctx context.Context, tx *sql.Tx, r *Record) error {
 			r.Generation, r.ObservedGeneration, r.LastGeneration, deleted,
 			r.Kind, r.ID, r.Project, r.Revision)
 	}
-	if name, id := isTaken(err); name {
-		return ErrNameTaken
-	} else if id {
+	if name, id := isTaken(err); id || (name && r.Revision == 0 && exists(ctx, tx, r)) {
 		return ErrStale
+	} else if name {
+		return ErrNameTaken
 	}
 	return changedOne(res, err)
+}
+
+// exists tells whether there is a record with the id; SQLite may have looked at the name first.
+func exists(ctx context.Context, tx *sql.Tx, r *Record) bool {
+	var one int
+	return tx.QueryRowContext(ctx, "SELECT 1 FROM records WHERE kind = ? AND id = ?", r.Kind, r.ID).Scan(&one) == nil
 }
 
 func changedOne(res sql.Result, err error) error {

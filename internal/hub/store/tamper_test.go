@@ -73,9 +73,8 @@ func TestSQLiteAuditTampering(t *testing.T) {
 		t.Cleanup(func() { _ = db.Close() })
 		return db
 	}
-	fresh := sqliteKind.fresh
 	t.Run("refused", func(t *testing.T) {
-		dsn := fresh(t)
+		dsn := sqliteFile(t)
 		s := open(t, dsn)
 		fillAudit(t, s)
 		db := behind(t, dsn)
@@ -86,7 +85,7 @@ func TestSQLiteAuditTampering(t *testing.T) {
 	})
 	for name, tc := range tamperings {
 		t.Run(name, func(t *testing.T) {
-			dsn := fresh(t)
+			dsn := sqliteFile(t)
 			s := open(t, dsn)
 			fillAudit(t, s)
 			db := behind(t, dsn)
