@@ -22,7 +22,7 @@ const (
 	connectTimeout = 5 * time.Second
 )
 
-// Postgres keeps everything in a PostgreSQL database, 13 or newer, that any number of hub instances share. The database is
+// Postgres keeps everything in a PostgreSQL database that any number of hub instances share. The database is
 // the hub's own. After a restart of the database the store connects anew; what did not go through in between fails with
 // ErrUnavailable.
 type Postgres struct {

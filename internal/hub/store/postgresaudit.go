@@ -64,7 +64,7 @@ func (p *Postgres) AppendAudit(ctx context.Context, e AuditEntry) error {
 }
 
 func (p *Postgres) writeAudit(ctx context.Context, group []*pendingAudit) error {
-	return p.transact(ctx, "writing to the audit log", func(ctx context.Context, tx *pgTx) error {
+	return p.transactExactly(ctx, "writing to the audit log", func(ctx context.Context, tx *pgTx) error {
 		var seq int64
 		var before []byte
 		var end pgx.Batch

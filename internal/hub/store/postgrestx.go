@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -24,28 +25,49 @@ var errUncertain = errors.New("it is not known whether this was written")
 
 // pgTx is a transaction that begins with its first batch, which saves a round trip.
 type pgTx struct {
-	conn *pgx.Conn
-	id   string // the server's number for it; "" until the first batch
+	conn  *pgx.Conn
+	id    uuid.UUID // what it is found by afterwards; zero for one that may be done twice
+	begun bool
 }
 
 // send runs a batch in one round trip.
 func (tx *pgTx) send(ctx context.Context, b *pgx.Batch) error {
-	if tx.id == "" {
+	if !tx.begun {
 		var first pgx.Batch
 		first.Queue("begin")
-		first.Queue("SELECT pg_current_xact_id()::text").QueryRow(func(row pgx.Row) error { return row.Scan(&tx.id) })
+		if tx.id != uuid.Nil {
+			first.Queue("INSERT INTO commits (id, written) VALUES ($1, true)", tx.id)
+		}
 		first.QueuedQueries = append(first.QueuedQueries, b.QueuedQueries...)
-		b = &first
+		b, tx.begun = &first, true
 	}
 	return tx.conn.SendBatch(ctx, b).Close() //nolint:wrapcheck // transact says what was being done.
 }
 
-// transact does the work in a transaction. Once that has begun its outcome is waited for, whatever happens to the context:
-// the caller must know whether it was written. The work may be done several times.
-func (p *Postgres) transact(ctx context.Context, doing string, work func(context.Context, *pgTx) error) error {
+// pgWork is what is done in a transaction. It may be done several times, until it is committed once.
+type pgWork func(ctx context.Context, tx *pgTx) error
+
+// transact does work that may be committed twice without harm. Once it has begun its outcome is waited for, whatever
+// happens to the context: the caller must know whether it was written.
+func (p *Postgres) transact(ctx context.Context, doing string, work pgWork) error {
+	return p.again(func() error { return p.transactOnce(ctx, doing, uuid.Nil, work) })
+}
+
+// transactExactly is like transact for work that must not be committed twice.
+func (p *Postgres) transactExactly(ctx context.Context, doing string, work pgWork) error {
+	return p.again(func() error {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("making the id of a transaction: %w", err)
+		}
+		return p.transactOnce(ctx, doing, id, work)
+	})
+}
+
+func (p *Postgres) again(once func() error) error {
 	lost := false
 	for try := 1; ; try++ {
-		err := p.transactOnce(ctx, doing, work)
+		err := once()
 		switch {
 		case isConflict(err) && try < writeTries:
 		case errors.Is(err, ErrUnavailable) && !errors.Is(err, errUncertain) && !lost:
@@ -58,7 +80,7 @@ func (p *Postgres) transact(ctx context.Context, doing string, work func(context
 	}
 }
 
-func (p *Postgres) transactOnce(ctx context.Context, doing string, work func(context.Context, *pgTx) error) error {
+func (p *Postgres) transactOnce(ctx context.Context, doing string, id uuid.UUID, work pgWork) error {
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return p.failed(ctx, doing, nil, err)
@@ -66,7 +88,7 @@ func (p *Postgres) transactOnce(ctx context.Context, doing string, work func(con
 	defer conn.Release() // what is not idle then is closed
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
-	tx := &pgTx{conn: conn.Conn()}
+	tx := &pgTx{conn: conn.Conn(), id: id}
 	if err := work(ctx, tx); err != nil {
 		if !tx.conn.IsClosed() {
 			_, _ = tx.conn.Exec(ctx, "rollback") // a connection on which that fails is closed
@@ -74,32 +96,35 @@ func (p *Postgres) transactOnce(ctx context.Context, doing string, work func(con
 		return p.failed(context.Background(), doing, tx.conn, err)
 	}
 	_, err = tx.conn.Exec(ctx, "commit")
-	if err != nil && tx.conn.IsClosed() {
-		return p.settle(ctx, doing, tx.id, err)
+	if err != nil && tx.conn.IsClosed() && id != uuid.Nil {
+		return p.settle(ctx, doing, id, err)
 	}
 	return p.failed(context.Background(), doing, tx.conn, err)
 }
 
-// settle learns what has become of a transaction whose connection was cut while it was being committed.
-func (p *Postgres) settle(ctx context.Context, doing, id string, cause error) error {
+// settle learns what has become of a transaction whose connection was cut while it was being committed. It writes down
+// that it was not, which waits for the transaction where it is still going on, and then looks which of the two is there.
+func (p *Postgres) settle(ctx context.Context, doing string, id uuid.UUID, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	for {
-		var status *string
+		var written bool
 		err := p.readOnce(ctx, "asking for a transaction", func(conn *pgx.Conn) error {
-			return conn.QueryRow(ctx, "SELECT pg_xact_status($1::text::xid8)", id).Scan(&status)
+			var b pgx.Batch
+			b.Queue("INSERT INTO commits (id, written) VALUES ($1, false) ON CONFLICT DO NOTHING", id)
+			b.Queue("SELECT written FROM commits WHERE id = $1", id).
+				QueryRow(func(row pgx.Row) error { return row.Scan(&written) })
+			return conn.SendBatch(ctx, &b).Close()
 		})
 		switch {
-		case err == nil && status != nil && *status == "committed":
+		case err == nil && written:
 			return nil
-		case err == nil && status != nil && *status == "aborted":
+		case err == nil:
 			return fmt.Errorf("%w: %s: %w", ErrUnavailable, doing, cause)
-		case err != nil && !errors.Is(err, ErrUnavailable):
+		case !errors.Is(err, ErrUnavailable), pause(ctx, settleWait) != nil:
 			return fmt.Errorf("%w: %w: %s: %w", ErrUnavailable, errUncertain, doing, errors.Join(cause, err))
 		}
-		if err := pause(ctx, settleWait); err != nil {
-			return fmt.Errorf("%w: %w: %s: %w", ErrUnavailable, errUncertain, doing, cause)
-		}
+		p.pool.Reset()
 	}
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -17,8 +18,10 @@ import (
 const (
 	// wakeWindow is how far back a poll looks: a wake-up becomes visible some time after it has got its number.
 	wakeWindow = 10 * time.Second
-	// wakesKept is how long wake-ups stay in the database.
+	// wakesKept is how long wake-ups stay in the database, commitsKept how long it is known what was written; by then
+	// nobody asks any more, even where the clocks of instances differ.
 	wakesKept    = time.Minute
+	commitsKept  = time.Hour
 	listenRetry  = 50 * time.Millisecond
 	listenMaxTry = time.Second
 )
@@ -192,6 +195,12 @@ func (l *wakeListener) notified(payload string) {
 	}
 }
 
+// firstUUID is the smallest id that can have been made at a time.
+func firstUUID(t time.Time) (id uuid.UUID) {
+	binary.BigEndian.PutUint64(id[:], uint64(t.UnixMilli())<<16)
+	return id
+}
+
 // poll returns the topics that were woken without a notification. In the same round trip it removes what is old.
 func (l *wakeListener) poll(ctx context.Context) (topics []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sessionTimeout)
@@ -203,6 +212,7 @@ func (l *wakeListener) poll(ctx context.Context) (topics []string, err error) {
 	}
 	var b pgx.Batch
 	b.Queue("DELETE FROM wakes WHERE at < now() - $1::interval", wakesKept)
+	b.Queue("DELETE FROM commits WHERE id < $1", firstUUID(time.Now().Add(-commitsKept)))
 	b.Queue("SELECT id, origin, topic FROM wakes WHERE at > now() - $1::interval ORDER BY id", wakeWindow).
 		Query(func(rows pgx.Rows) error {
 			var id int64

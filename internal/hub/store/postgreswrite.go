@@ -14,7 +14,7 @@ import (
 
 // Commit implements Records. It takes two round trips, however many records there are.
 func (p *Postgres) Commit(ctx context.Context, b Batch) error {
-	err := p.transact(ctx, "writing records", func(ctx context.Context, tx *pgTx) error {
+	err := p.transactExactly(ctx, "writing records", func(ctx context.Context, tx *pgTx) error {
 		var q pgx.Batch
 		if err := queueBatch(&q, b, p.wakes.origin); err != nil {
 			return err

@@ -92,6 +92,13 @@ CREATE TABLE settings (
     value bytea NOT NULL
 );
 
+-- Transactions of the last hour, by ids that grow with time. Who has lost the answer to a commit looks here for what has become
+-- of it; the server's own number will not do, as a crash may give it to another transaction.
+CREATE TABLE commits (
+    id      uuid    NOT NULL PRIMARY KEY,
+    written boolean NOT NULL -- false was put there later, so that it can never be written any more
+);
+
 -- Wake-ups of the last minute, for instances whose notifications were interrupted. Nothing is lost with it: who connects
 -- anew looks at everything.
 CREATE UNLOGGED TABLE wakes (
