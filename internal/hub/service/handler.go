@@ -6,16 +6,17 @@ import (
 	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/downloads"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
 // handler is all that is behind the one port.
 func (s *service) handler() http.Handler {
-	return beside(s.hub.Handler(), map[string]http.Handler{
-		"/healthz": http.HandlerFunc(healthy),
-		"/readyz":  http.HandlerFunc(s.ready),
-		"/metrics": s.forOperators(s.metrics.handler()),
-	})
+	exact := downloads.New("", s.cfg.Version).Handlers()
+	exact["/healthz"] = http.HandlerFunc(healthy)
+	exact["/readyz"] = http.HandlerFunc(s.ready)
+	exact["/metrics"] = s.forOperators(s.metrics.handler())
+	return beside(s.hub.Handler(), exact)
 }
 
 // metricsHandler is what is behind the port for metrics, which only those reach who may.
