@@ -74,7 +74,7 @@ func (e *Executable) serveFile(w http.ResponseWriter, r *http.Request) {
 		hubapi.WriteProblem(w, hubapi.AsProblem(err))
 		return
 	}
-	defer func() { _ = file.Close() }() // it was only read
+	defer func() { _ = file.Close() }()                                            // it was only read
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(serveLimit)) // where the transport knows any
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("ETag", `"`+info.SHA256+`"`)
