@@ -52,9 +52,14 @@ What the gateway needs from then on is kept in the data directory, which only it
 func gatewayPairCommand(version string) *cobra.Command {
 	cfg := agent.PairConfig{Version: version}
 	var token, tokenFile, caFile, recoveryFile string
+	var ifNeeded bool
 	cmd := &cobra.Command{
 		Use: "pair", Short: "Make this machine a replica of a gateway", Long: gatewayPairLong, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if ifNeeded && agent.IsPaired(cfg.DataDir) {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), "Paired already.")
+				return err
+			}
 			if cfg.Token, err = pairingToken(token, tokenFile, cmd.InOrStdin()); err != nil {
 				return err
 			}
@@ -87,6 +92,7 @@ func gatewayPairCommand(version string) *cobra.Command {
 	flags.StringVar(&caFile, "ca-file", "", "PEM file with the authorities that the hub's URL is believed by, instead of the system's")
 	flags.StringVar(&cfg.Proxy, "proxy", "", "proxy to the hub, http://user:password@proxy:3128 (default: $HTTPS_PROXY)")
 	flags.StringVar(&recoveryFile, "recovery-key-file", "", "the organisation's recovery key, for a gateway whose replicas are all lost")
+	flags.BoolVar(&ifNeeded, "if-needed", false, "do nothing when there is an identity in the data directory")
 	flags.BoolVar(&cfg.Replace, "replace", false, "forget the identity that is in the data directory")
 	return cmd
 }

@@ -81,10 +81,17 @@ func secretsBinding(project, gatewayID, clusterID string) seal.Binding {
 	return seal.Binding{Purpose: seal.PurposeClusterSecrets, Project: project, Gateway: gatewayID, Object: clusterID}
 }
 
-// prove tells whether a password is the account's: the one that was sealed, or a newer one that the vCenter takes.
+// prove tells whether a password is the account's: the one that was sealed, or a newer one that the vCenter takes. What was
+// sealed has to open: it vouches for the vCenter that a newer password is shown to, which the hub could have made up.
 func (a *accounts) prove(ctx context.Context, doc gatewayapi.Account, password string) error {
+	if err := a.mayUse(doc); err != nil {
+		return err
+	}
 	known, err := a.password(doc)
-	if err == nil && subtle.ConstantTimeCompare([]byte(known), []byte(password)) == 1 {
+	if err != nil {
+		return err
+	}
+	if subtle.ConstantTimeCompare([]byte(known), []byte(password)) == 1 {
 		return nil
 	}
 	session, err := vsphere.Open(ctx, a.sessionConfig(doc, password))
