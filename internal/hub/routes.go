@@ -22,8 +22,13 @@ type endpoint func(w http.ResponseWriter, r *http.Request, project string) (answ
 func (h *Hub) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, e := range map[string]endpoint{
-		"GET /gateways":      h.listGateways,
-		"GET /gateways/{id}": h.getGateway,
+		"GET /gateways":                            h.listGateways,
+		"GET /gateways/{id}":                       h.getGateway,
+		"PUT /gateways/{id}":                       h.putGateway,
+		"DELETE /gateways/{id}":                    h.deleteGateway,
+		"DELETE /gateways/{id}/replicas/{replica}": h.revokeReplica,
+		"GET /gateways/{id}/pairings/{pairing}":    h.getPairing,
+		"PUT /gateways/{id}/pairings/{pairing}":    h.putPairing,
 
 		"GET /cloud-accounts":                       h.listAccounts,
 		"GET /cloud-accounts/{id}":                  h.getAccount,
