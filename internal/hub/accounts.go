@@ -57,7 +57,7 @@ func (h *Hub) putAccount(w http.ResponseWriter, r *http.Request, project string)
 	if err != nil {
 		return answer{}, err
 	}
-	unlock, err := h.locks.lock(r.Context(), "account/"+project+"/"+body.Name)
+	unlock, err := h.store.Lock(r.Context(), "account/"+project+"/"+body.Name)
 	if err != nil {
 		return answer{}, err
 	}
@@ -122,7 +122,7 @@ func (h *Hub) verifyAndKeep(ctx context.Context, d *accountDoc) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := h.locks.lock(ctx, "references")
+	unlock, err := h.store.Lock(ctx, "references")
 	if err != nil {
 		return err
 	}
@@ -231,7 +231,7 @@ func (h *Hub) deleteAccount(_ http.ResponseWriter, r *http.Request, project stri
 	if err != nil {
 		return answer{}, err
 	}
-	unlock, err := h.locks.lock(ctx, "references")
+	unlock, err := h.store.Lock(ctx, "references")
 	if err != nil {
 		return answer{}, err
 	}

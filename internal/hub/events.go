@@ -77,7 +77,7 @@ func (h *Hub) resume(ctx context.Context, project, id string) error {
 	if err != nil || !unfinished(d) || h.given.has(id, d.Generation) {
 		return err
 	}
-	unlock, err := h.locks.lock(ctx, "cluster/"+project+"/"+d.Name)
+	unlock, err := h.store.Lock(ctx, "cluster/"+project+"/"+d.Name)
 	if err != nil {
 		return err
 	}

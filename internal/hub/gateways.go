@@ -264,7 +264,7 @@ func checkGatewayWrite(w hubapi.GatewayWrite) error {
 // deleteGateway deletes a gateway that nothing uses, with its pairing tokens and its lease, and cuts its tunnels.
 func (h *Hub) deleteGateway(_ http.ResponseWriter, r *http.Request, project string) (answer, error) {
 	ctx, id := r.Context(), r.PathValue("id")
-	unlock, err := h.locks.lock(ctx, "references")
+	unlock, err := h.store.Lock(ctx, "references")
 	if err != nil {
 		return answer{}, err
 	}

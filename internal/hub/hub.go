@@ -51,7 +51,6 @@ type Hub struct {
 	authenticate func(*http.Request) (Principal, error)
 	pin          []byte
 
-	locks   *locks
 	feed    *feed
 	given   *givenList
 	resumes *resumes
@@ -66,7 +65,7 @@ func New(cfg Config) (*Hub, error) {
 	h := &Hub{
 		store: cfg.Store, gateways: cfg.Gateways, version: cfg.Version, log: cfg.Log, now: cfg.Clock,
 		authenticate: cfg.Authenticate, pin: cfg.Pin,
-		locks:        newLocks(), feed: newFeed(), given: newGivenList(), resumes: newResumes(), stopped: make(chan struct{}),
+		feed: newFeed(), given: newGivenList(), resumes: newResumes(), stopped: make(chan struct{}),
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)

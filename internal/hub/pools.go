@@ -57,7 +57,7 @@ func (h *Hub) putPool(w http.ResponseWriter, r *http.Request, project string) (a
 	}
 	// Whether pools overlap is known only while no other is written, and whether the gateway is there while it is not deleted.
 	for _, name := range []string{"pools", "references"} {
-		unlock, err := h.locks.lock(r.Context(), name)
+		unlock, err := h.store.Lock(r.Context(), name)
 		if err != nil {
 			return answer{}, err
 		}
@@ -127,6 +127,7 @@ func (h *Hub) previewPool(w http.ResponseWriter, r *http.Request, project string
 	if err != nil {
 		return answer{}, err
 	}
+	problems = append(problems, h.overlapsBeside(project, body)...)
 	if problems == nil {
 		problems = []cluster.Problem{}
 	}
@@ -162,6 +163,26 @@ func (h *Hub) previewProblems(ctx context.Context, project string, p hubapi.IPPo
 		}
 	}
 	return h.poolProblems(ctx, d, p.Write)
+}
+
+// overlapsBeside finds pools that have addresses in common with others of the same plan.
+func (h *Hub) overlapsBeside(project string, p hubapi.IPPoolPreview) []cluster.Problem {
+	parsed, mistakes := ippool.ParseSpec(p.Write.Spec.Arithmetic())
+	if len(mistakes) > 0 {
+		return nil
+	}
+	var problems []cluster.Problem
+	for _, w := range p.Beside {
+		if h.gatewayID(w.Spec.GatewayID) != p.Write.Spec.GatewayID {
+			continue
+		}
+		other := newDocument[hubapi.IPPoolSpec, hubapi.IPPoolStatus](store.KindIPPool, project, "", w.Name, h.now())
+		other.Spec = w.Spec
+		if problem, overlaps := overlap(project, p.Write.Spec, parsed, other); overlaps {
+			problems = append(problems, problem)
+		}
+	}
+	return problems
 }
 
 // poolProblems tells what is wrong with making the pool what is asked. It is what a preview shows and what a write
@@ -259,15 +280,18 @@ func overlap(project string, s hubapi.IPPoolSpec, parsed ippool.Pool, other *poo
 		return cluster.Problem{}, false
 	}
 	whose := fmt.Sprintf("address pool %q (%s)", other.Name, other.ID)
-	if other.Project != project {
+	switch {
+	case other.Project != project:
 		whose = "an address pool of another project"
+	case other.ID == "":
+		whose = fmt.Sprintf("address pool %q of the same plan", other.Name)
 	}
 	return problemAt(addressField(s), "overlaps with %s on the same gateway: both have %s", whose, addr), true
 }
 
 func (h *Hub) deletePool(_ http.ResponseWriter, r *http.Request, project string) (answer, error) {
 	ctx := r.Context()
-	unlock, err := h.locks.lock(ctx, "references")
+	unlock, err := h.store.Lock(ctx, "references")
 	if err != nil {
 		return answer{}, err
 	}

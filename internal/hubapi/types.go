@@ -128,6 +128,8 @@ type IPPoolWrite struct {
 type IPPoolPreview struct {
 	ID    string      `json:"id,omitempty"`
 	Write IPPoolWrite `json:"write"`
+	// Beside are the writes of other pools that are to be made together with this one.
+	Beside []IPPoolWrite `json:"beside,omitempty"`
 }
 
 // Phase says where a cluster stands.

@@ -48,7 +48,8 @@ func (c check) ValidateString(_ context.Context, req validator.StringRequest, re
 	}
 	value := req.ConfigValue.ValueString()
 	if err := c.valid(value); err != nil {
-		resp.Diagnostics.AddAttributeError(req.Path, c.summary, fmt.Sprintf("%s: %s. The value %s.", quoted(value), err, c.description))
+		detail := fmt.Sprintf("%s: %s. The value %s.", quoted(value), err, c.description)
+		resp.Diagnostics.AddAttributeError(req.Path, c.summary, withPlace(detail, req.Path))
 	}
 }
 

@@ -92,6 +92,7 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 					"`insecure`. " + boundNote,
 				PlanModifiers: []planmodifier.List{keepThumbprints{}},
 				Validators: []validator.List{
+					tfkit.NoNulls{},
 					listvalidator.SizeAtLeast(1), listvalidator.UniqueValues(),
 					listvalidator.ValueStringsAre(tfkit.Thumbprint()),
 				},

@@ -76,7 +76,9 @@ func (r *Resource) preview(ctx context.Context, plan *model, id string, diags *d
 	if diags.HasError() {
 		return
 	}
-	problems, err := r.client.PreviewIPPool(ctx, hubapi.IPPoolPreview{ID: id, Write: write})
+	problems, err := r.client.PreviewIPPool(ctx, hubapi.IPPoolPreview{
+		ID: id, Write: write, Beside: underway.join(r.client, write),
+	})
 	if err != nil {
 		appendPreviewError(diags, err)
 		return

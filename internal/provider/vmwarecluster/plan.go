@@ -92,6 +92,8 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 	switch {
 	case req.State.Raw.IsNull():
 		d = r.planCreate(ctx, plan, specKnown(req.Plan.Raw), &resp.Diagnostics)
+	case hubapi.Phase(state.Phase.ValueString()) == hubapi.PhaseDeleting:
+		remake(state, resp)
 	case r.planReplace(ctx, plan, state, &resp.Diagnostics):
 		return
 	default:
@@ -100,6 +102,15 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 	if !resp.Diagnostics.HasError() {
 		d.apply(ctx, &resp.Plan, &resp.Diagnostics)
 	}
+}
+
+// remake replaces a cluster whose destroy did not finish: nothing can be made of it any more, and nobody but another
+// destroy goes on with what is left.
+func remake(state model, resp *resource.ModifyPlanResponse) {
+	resp.RequiresReplace = append(resp.RequiresReplace, path.Root("phase"))
+	resp.Diagnostics.AddWarning("Cluster Is Half Deleted", fmt.Sprintf(
+		"A destroy of cluster %q (%s) has begun and did not finish. An apply finishes it and creates the cluster anew; terraform "+
+			"destroy finishes it.", state.Name.ValueString(), state.ID.ValueString()))
 }
 
 func (r *Resource) planUpdate(ctx context.Context, plan, state model, known bool, diags *diag.Diagnostics) decision {
@@ -158,7 +169,7 @@ func (r *Resource) planOver(ctx context.Context, existing *hubapi.Cluster, spec 
 		// Under the name of the old one the hub would speak of the old one.
 		spec.Name = "new-" + spec.Name
 		if preview := r.preview(ctx, "", spec, diags); preview != nil {
-			tfkit.AppendProblems(diags, ofReplacement(preview.Problems))
+			tfkit.AppendProblems(diags, ofReplacement(preview.Problems, existing.Spec.Endpoint == spec.Endpoint))
 		}
 		return
 	}
@@ -189,8 +200,9 @@ func ofUnchanged(problems []hubapi.ClusterProblem) []hubapi.ClusterProblem {
 }
 
 // ofReplacement makes warnings of those problems that may be the doing of the cluster about to be replaced: taken names and
-// addresses. What is missing in the vCenter stays an error, so that nothing is destroyed that cannot be made again.
-func ofReplacement(problems []hubapi.ClusterProblem) []hubapi.ClusterProblem {
+// addresses. What is missing in the vCenter stays an error, so that nothing is destroyed that cannot be made again, and so
+// does what is wrong with an endpoint that the old cluster does not have. (Terraform shows nothing but errors of this plan.)
+func ofReplacement(problems []hubapi.ClusterProblem, sameEndpoint bool) []hubapi.ClusterProblem {
 	var left []hubapi.ClusterProblem
 	for _, p := range problems {
 		switch {
@@ -198,7 +210,7 @@ func ofReplacement(problems []hubapi.ClusterProblem) []hubapi.ClusterProblem {
 			continue // of the name that only this preview has
 		case p.Severity == hubapi.SeverityError && (p.Field == "" || p.Field == "/folder" ||
 			strings.HasSuffix(p.Field, "/count") || strings.HasSuffix(p.Field, "/ip_pool_id") ||
-			strings.HasPrefix(p.Field, "/control_plane_endpoint")):
+			sameEndpoint && strings.HasPrefix(p.Field, "/control_plane_endpoint")):
 			p.Severity = hubapi.SeverityWarning
 			p.Message += " (the cluster that is replaced may be the cause)"
 		}
@@ -268,6 +280,7 @@ func (r *Resource) refuseProtected(ctx context.Context, state model, verb string
 	case errors.Is(err, hubapi.ErrNotFound):
 	case err != nil:
 		tfkit.AppendError(diags, "Read", "Cluster", err)
+	case c.DeletedAt != nil: // It is too late.
 	case c.Status.EverReady:
 		diags.AddAttributeError(path.Root("deletion_protection"), "Cluster Is Protected From Deletion", fmt.Sprintf(
 			"Cluster %q has deletion_protection = true, so it is not possible to %s it. To do so on purpose, first apply "+
