@@ -65,13 +65,13 @@ func newReconcile(w *worker, a gatewayapi.Assignment, superseded <-chan struct{}
 		log:      w.log.With("generation", a.Generation),
 		inFlight: map[string]cluster.Step{}, results: make(chan result, w.gateway.cfg.Parallel),
 		steps:    map[string]*stepState{},
-		reporter: newReporter(w.gateway.reports, a),
+		reporter: newReporter(w.gateway.reports, w.term.epoch, a),
 	}
 }
 
 // run ends when the assignment is carried out, has failed, was superseded, or the gateway stops.
 func (r *reconcile) run(ctx context.Context) {
-	ctx = vsphere.WithOperation(ctx, r.operation())
+	ctx = vsphere.WithGuard(vsphere.WithOperation(ctx, r.operation()), r.worker.mayWork)
 	r.reporter.begin()
 	err := r.persist(ctx, r.prepare)
 	if err == nil {
@@ -80,6 +80,9 @@ func (r *reconcile) run(ctx context.Context) {
 	}
 	switch {
 	case ctx.Err() != nil, errors.Is(err, errSuperseded):
+	case errors.Is(err, errNotHolder):
+		// The clock knew before the context did that the lease has lapsed: it may come back.
+		r.again = true
 	case errors.Is(err, vsphere.ErrClosed):
 		// The account has new credentials, and with them a new session: the worker begins anew with it.
 		r.again = true

@@ -16,6 +16,9 @@ import (
 
 // do carries out one step. Each may be repeated: what is already done is found and left.
 func (r *reconcile) do(ctx context.Context, s cluster.Step) error {
+	if err := r.worker.mayWork(); err != nil {
+		return err
+	}
 	spec := r.assignment.Spec
 	switch s.Action {
 	case cluster.ActCreateFolder:

@@ -153,7 +153,9 @@ func (k *keeping) takePool(ctx context.Context, said gatewayapi.PoolReport) erro
 }
 
 // inProject tells whether the gateway may report on what is in the project.
-func (k *keeping) inProject(project string) bool { return k.link.Project == "" || k.link.Project == project }
+func (k *keeping) inProject(project string) bool {
+	return k.link.Project == "" || k.link.Project == project
+}
 
 // mine tells whether a cluster is the gateway's that reports on it.
 func (k *keeping) mine(ctx context.Context, d *clusterDoc) (bool, error) {

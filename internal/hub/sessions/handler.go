@@ -24,7 +24,7 @@ func (s *Sessions) Handler() http.Handler {
 			turnAway(w, hubapi.NewProblem(hubapi.CodeUnreachable, "%s", reason))
 			return
 		}
-		address := sourceOf(r.RemoteAddr)
+		address := s.cfg.Source(r)
 		switch class := tunnel.Class(r.URL.Query().Get("class")); class {
 		case tunnel.ClassControl:
 			if session := s.accept(w, r, address); session != nil {

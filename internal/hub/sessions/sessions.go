@@ -29,6 +29,8 @@ type Config struct {
 	// URL is where gateways reach this very instance; "" is the common one.
 	URL     string
 	Version string
+	// Source tells where a request comes from, for limits and logs; nil is the address of its connection.
+	Source func(*http.Request) string
 	// System is the gateway beside the hub; nil is none.
 	System hub.GatewayDirectory
 	// Log may be nil.
@@ -80,6 +82,9 @@ func New(cfg Config) (*Sessions, error) {
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if s.cfg.Source == nil {
+		s.cfg.Source = func(r *http.Request) string { return hostOf(r.RemoteAddr) }
 	}
 	s.instances = newInstances(cfg, s.log)
 	s.life, s.end = context.WithCancel(context.Background())

@@ -37,8 +37,8 @@ type source struct {
 
 func newSources() *sources { return &sources{from: map[string]*source{}} }
 
-// sourceOf is what an address is counted as.
-func sourceOf(remoteAddr string) string {
+// hostOf is the address without the port.
+func hostOf(remoteAddr string) string {
 	host, _, err := net.SplitHostPort(remoteAddr)
 	if err != nil {
 		return remoteAddr

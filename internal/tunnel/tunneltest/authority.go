@@ -123,3 +123,21 @@ func (a *Authority) issue(template *x509.Certificate) tls.Certificate {
 	cert := a.sign(template, key)
 	return tls.Certificate{Certificate: [][]byte{cert.Raw, a.cert.Raw}, PrivateKey: key, Leaf: cert}
 }
+
+// KeyPEM is the authority's private key.
+func (a *Authority) KeyPEM() []byte { return keyPEM(a.tb, a.key) }
+
+// KeyPEM is the private key of a certificate that an Authority has signed.
+func KeyPEM(tb testing.TB, cert tls.Certificate) []byte {
+	tb.Helper()
+	return keyPEM(tb, cert.PrivateKey)
+}
+
+func keyPEM(tb testing.TB, key any) []byte {
+	tb.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
