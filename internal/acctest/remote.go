@@ -135,7 +135,7 @@ func (m *remote) newGateway(tb testing.TB, name string) *RemoteGateway {
 func (m *remote) pair(tb testing.TB, dir, name, token string) (*RemoteGateway, error) {
 	tb.Helper()
 	paired, err := agent.Pair(tb.Context(), agent.PairConfig{
-		Hub: m.endpoint(), Token: token, Name: name, DataDir: dir, OuterCA: m.ca, Version: "test", Log: testLog(),
+		Hub: m.endpoint(), Token: token, Name: name, DataDir: dir, OuterCA: m.ca, Version: "test",
 	})
 	if err != nil {
 		return nil, err
