@@ -125,7 +125,7 @@ func (m *remote) newGateway(tb testing.TB, name string) *RemoteGateway {
 	if err != nil {
 		tb.Fatalf("pairing gateway %s: %v", name, err)
 	}
-	paired, err := m.pair(tb, tb.TempDir(), name, token.String())
+	paired, err := m.pair(tb, filepath.Join(tb.TempDir(), "gateway"), name, token.String())
 	if err != nil {
 		tb.Fatalf("pairing gateway %s: %v", name, err)
 	}
@@ -232,7 +232,7 @@ func (e *Env) PairGateway(name, token string) (*RemoteGateway, error) {
 	if !ok {
 		return nil, errors.New("only a remote world has gateways of its own")
 	}
-	g, err := m.pair(e.tb, e.tb.TempDir(), name, token)
+	g, err := m.pair(e.tb, filepath.Join(e.tb.TempDir(), "gateway"), name, token)
 	if err != nil {
 		return nil, err
 	}
