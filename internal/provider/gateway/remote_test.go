@@ -79,7 +79,7 @@ func TestAccGatewayAndHub(t *testing.T) {
 					}
 				},
 				ResourceName: address, ImportState: true, ImportStateId: "north", ImportStateVerify: true,
-				ImportStateVerifyIgnore: []string{"pairing_token", "pairing_expires_at", "wait_for_connection", "replicas"},
+				ImportStateVerifyIgnore: []string{"pairing_token", "pairing_expires_at", "install", "wait_for_connection", "replicas"},
 			},
 			{
 				Config: config(`pairing_trigger = "2"`), ConfigPlanChecks: updated,
