@@ -3,16 +3,11 @@ package store
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,9 +16,6 @@ import (
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
-
-//go:embed migrations/sqlite/*.sql
-var sqliteMigrations embed.FS
 
 // maxGroup bounds how many writes share one transaction, and so one fsync.
 const maxGroup = 64
@@ -136,11 +128,10 @@ func prepare(ctx context.Context, db *sql.DB) error {
 // migrate applies the versioned files that the database has not seen. The transaction takes the write lock first, so
 // two processes that start together do it one after the other.
 func migrate(ctx context.Context, db *sql.DB) error {
-	files, err := fs.Glob(sqliteMigrations, "migrations/sqlite/*.sql")
+	steps, err := migrationsFor("sqlite")
 	if err != nil {
-		return fmt.Errorf("listing migrations: %w", err)
+		return err
 	}
-	slices.Sort(files)
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("locking the database: %w", err)
@@ -150,24 +141,16 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return fmt.Errorf("reading the schema's version: %w", err)
 	}
-	if version > len(files) {
-		return fmt.Errorf("%w: it has schema %d, this program knows %d; use the newer program",
-			ErrNewerSchema, version, len(files))
+	rest, err := missing(steps, version)
+	if err != nil {
+		return err
 	}
-	for i, file := range files[version:] {
-		number, _, _ := strings.Cut(filepath.Base(file), "_")
-		if n, err := strconv.Atoi(number); err != nil || n != version+i+1 {
-			return fmt.Errorf("migration %s is out of order", file)
-		}
-		text, err := sqliteMigrations.ReadFile(file)
-		if err != nil {
-			return fmt.Errorf("reading migration %s: %w", file, err)
-		}
-		if _, err := tx.ExecContext(ctx, string(text)); err != nil {
-			return fmt.Errorf("applying migration %s: %w", file, err)
+	for _, step := range rest {
+		if _, err := tx.ExecContext(ctx, step.text); err != nil {
+			return fmt.Errorf("applying migration %s: %w", step.name, err)
 		}
 	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(files))); err != nil {
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(steps))); err != nil {
 		return fmt.Errorf("writing the schema's version: %w", err)
 	}
 	if err := tx.Commit(); err != nil {

@@ -141,12 +141,18 @@ func putRecord(ctx context.Context, tx *sql.Tx, r *Record) error {
 			r.Generation, r.ObservedGeneration, r.LastGeneration, deleted,
 			r.Kind, r.ID, r.Project, r.Revision)
 	}
-	if name, id := isTaken(err); name {
-		return ErrNameTaken
-	} else if id {
+	if name, id := isTaken(err); id || (name && r.Revision == 0 && exists(ctx, tx, r)) {
 		return ErrStale
+	} else if name {
+		return ErrNameTaken
 	}
 	return changedOne(res, err)
+}
+
+// exists tells whether there is a record with the id; SQLite may have looked at the name first.
+func exists(ctx context.Context, tx *sql.Tx, r *Record) bool {
+	var one int
+	return tx.QueryRowContext(ctx, "SELECT 1 FROM records WHERE kind = ? AND id = ?", r.Kind, r.ID).Scan(&one) == nil
 }
 
 func changedOne(res sql.Result, err error) error {
@@ -180,22 +186,30 @@ func putEvent(ctx context.Context, tx *sql.Tx, e ClusterEvent) error {
 func scanEvents(rows *sql.Rows) ([]hubapi.Event, error) {
 	var events []hubapi.Event
 	for rows.Next() {
-		var seq int64
-		var body []byte
-		var e hubapi.Event
-		if err := rows.Scan(&seq, &body); err != nil {
-			return nil, fmt.Errorf("reading an event: %w", err)
+		e, err := scanEvent(rows)
+		if err != nil {
+			return nil, err
 		}
-		if err := json.Unmarshal(body, &e); err != nil {
-			return nil, fmt.Errorf("decoding an event: %w", err)
-		}
-		e.Seq = seq
 		events = append(events, e)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading events: %w", err)
 	}
 	return events, nil
+}
+
+func scanEvent(row interface{ Scan(dest ...any) error }) (hubapi.Event, error) {
+	var seq int64
+	var body []byte
+	var e hubapi.Event
+	if err := row.Scan(&seq, &body); err != nil {
+		return e, fmt.Errorf("reading an event: %w", err)
+	}
+	if err := json.Unmarshal(body, &e); err != nil {
+		return e, fmt.Errorf("decoding an event: %w", err)
+	}
+	e.Seq = seq
+	return e, nil
 }
 
 // Prune implements Events.

@@ -1,18 +1,12 @@
 package store_test
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"testing"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 )
-
-// database is a way to a store's database behind the store's back.
-type database interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}
 
 // refusals are what the database itself refuses to do to the audit log, whoever asks.
 var refusals = map[string]string{
@@ -43,7 +37,7 @@ func fillAudit(t *testing.T, s store.Audits) {
 	}
 }
 
-func checkRefusals(t *testing.T, db database, s store.Audits) {
+func checkRefusals(t *testing.T, db *sql.DB, s store.Audits) {
 	t.Helper()
 	for name, statement := range refusals {
 		if _, err := db.ExecContext(t.Context(), statement); err == nil {
@@ -64,18 +58,8 @@ func checkTampering(t *testing.T, s store.Audits, want int64) {
 }
 
 func TestSQLiteAuditTampering(t *testing.T) {
-	behind := func(t *testing.T, dsn string) database {
-		t.Helper()
-		db, err := sql.Open("sqlite", dsn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		return db
-	}
-	fresh := kinds()[0].fresh
 	t.Run("refused", func(t *testing.T) {
-		dsn := fresh(t)
+		dsn := sqliteFile(t)
 		s := open(t, dsn)
 		fillAudit(t, s)
 		db := behind(t, dsn)
@@ -86,15 +70,11 @@ func TestSQLiteAuditTampering(t *testing.T) {
 	})
 	for name, tc := range tamperings {
 		t.Run(name, func(t *testing.T) {
-			dsn := fresh(t)
+			dsn := sqliteFile(t)
 			s := open(t, dsn)
 			fillAudit(t, s)
 			db := behind(t, dsn)
-			for _, statement := range []string{"DROP TRIGGER audit_no_update", "DROP TRIGGER audit_no_delete", tc.sql} {
-				if _, err := db.ExecContext(t.Context(), statement); err != nil {
-					t.Fatal(err)
-				}
-			}
+			exec(t, db, "DROP TRIGGER audit_no_update", "DROP TRIGGER audit_no_delete", tc.sql)
 			checkTampering(t, s, tc.want)
 		})
 	}

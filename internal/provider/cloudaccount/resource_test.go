@@ -272,7 +272,7 @@ func TestAccCloudAccountRefused(t *testing.T) {
 		"MissingObject": {
 			reason: "An object to check that does not exist is an error with near names.",
 			change: arguments{"verify": `{ datacenter = "dc-nort" }`},
-			want:   `(?s)Unable to Create Cloud Account.*dc-north`, logins: 1,
+			want:   `(?s)Unable to Create Cloud Account.*dc-north.*verify\.datacenter`, logins: 1,
 		},
 	}
 	for name, tc := range cases {
