@@ -120,27 +120,40 @@ func (a *accounts) login(ctx context.Context, doc gatewayapi.Account) (*vsphere.
 	if err := a.mayUse(doc); err != nil {
 		return nil, err
 	}
-	binding, err := hubapi.PasswordBinding(doc.Project, doc.ID, doc.Spec)
+	password, err := a.password(doc)
 	if err != nil {
 		return nil, err
 	}
+	return vsphere.Open(ctx, a.sessionConfig(doc, password))
+}
+
+// password opens an account's password.
+func (a *accounts) password(doc gatewayapi.Account) (string, error) {
+	binding, err := hubapi.PasswordBinding(doc.Project, doc.ID, doc.Spec)
+	if err != nil {
+		return "", err
+	}
 	password, err := a.identity.Key.Open(binding, doc.SealedPassword)
 	if err != nil {
-		return nil, &hubapi.Problem{
+		return "", &hubapi.Problem{
 			Code: hubapi.CodeCredentials, Field: "/password_wo", Title: "Password cannot be opened",
 			Detail: err.Error(),
 			Hint:   "Give the password again by raising password_wo_version.",
 		}
 	}
+	return string(password), nil
+}
+
+func (a *accounts) sessionConfig(doc gatewayapi.Account, password string) vsphere.Config {
 	config := vsphere.Config{
-		Host: doc.Spec.VCenter, Username: doc.Spec.Username, Password: string(password),
+		Host: doc.Spec.VCenter, Username: doc.Spec.Username, Password: password,
 		Trust:     vsphere.Trust(doc.Spec.Trust),
 		UserAgent: a.userAgent, Pace: a.pace, Calls: a.calls,
 	}
 	if a.policy != nil {
 		config.Reach = a.policy.Reach
 	}
-	return vsphere.Open(ctx, config)
+	return config
 }
 
 // mayUse tells why this gateway has nothing to do with an account, if so. A hub is not believed: what it hands on may be

@@ -57,6 +57,8 @@ func (p *addressPools) learn(docs []hubapi.IPPool) error {
 		if ok && known.doc.Generation > doc.Generation {
 			continue
 		}
+		// The pool was with another gateway in between, whose leases are in the hub's copy alone.
+		ok = ok && known.doc.Status.Since == doc.Status.Since
 		parsed, fieldErrors := ippool.ParseSpec(doc.Spec.Arithmetic())
 		if len(fieldErrors) > 0 {
 			return fmt.Errorf("address pool %s: %s", doc.Name, fieldErrors[0].Message)

@@ -14,6 +14,7 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/bootstrap"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/vsphere"
 )
 
@@ -164,13 +165,17 @@ func (r *reconcile) rebuildLeases(ctx context.Context, target *vsphere.Target) e
 	if !r.assignment.Deleting && len(r.assignment.Pools) == 0 {
 		return nil
 	}
-	owned, err := r.session.OwnedBy(ctx, r.gateway.cfg.Identity.ID)
+	a := r.assignment
+	// Who holds an address of a pool counts, whichever gateway made it.
+	owned, err := r.session.Owned(ctx, func(o cluster.Owner) bool {
+		return r.gateway.owns(a, o) || slices.ContainsFunc(a.Pools, func(p hubapi.IPPool) bool { return p.ID == o.Placement.IPPoolID })
+	})
 	if err != nil {
 		return err
 	}
 	r.gateway.pools.adopt(owned)
 	for _, m := range owned {
-		if m.Owner.Cluster == r.assignment.ID && !slices.Contains(target.KnownUUIDs, m.UUID) {
+		if r.gateway.owns(a, m.Owner) && !slices.Contains(target.KnownUUIDs, m.UUID) {
 			target.KnownUUIDs = append(target.KnownUUIDs, m.UUID)
 		}
 	}
@@ -321,12 +326,12 @@ func (r *reconcile) finished(ctx context.Context, obs cluster.Observed, plan clu
 func (r *reconcile) verify(ctx context.Context) error {
 	_, machines := r.watch.Machines()
 	if r.assignment.Deleting {
-		owned, err := r.session.OwnedBy(ctx, r.gateway.cfg.Identity.ID)
+		owned, err := r.session.Owned(ctx, func(o cluster.Owner) bool { return r.gateway.owns(r.assignment, o) })
 		if err != nil {
 			return err
 		}
 		for _, m := range owned {
-			if m.Owner.Cluster == r.assignment.ID && !m.Copy() {
+			if !m.Copy() {
 				return fmt.Errorf("machine %s of the cluster is still there: apply again", m.Path)
 			}
 		}

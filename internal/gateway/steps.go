@@ -196,10 +196,7 @@ func (r *reconcile) destroy(ctx context.Context, s cluster.Step) error {
 // PKI that is then forgotten would be lost.
 func (r *reconcile) ensureSecrets(ctx context.Context) error {
 	key := r.gateway.cfg.Identity.Key
-	binding := seal.Binding{
-		Purpose: seal.PurposeClusterSecrets, Project: r.assignment.Project,
-		Gateway: r.gateway.cfg.Identity.ID, Object: r.assignment.ID,
-	}
+	binding := secretsBinding(r.assignment.Project, r.gateway.cfg.Identity.ID, r.assignment.ID)
 	if len(r.assignment.SealedSecrets) > 0 {
 		text, err := key.Open(binding, r.assignment.SealedSecrets)
 		if err != nil {

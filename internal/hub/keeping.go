@@ -147,6 +147,7 @@ func (k *keeping) takePool(ctx context.Context, said gatewayapi.PoolReport) erro
 		k.refused["on another gateway's address pool"]++
 		return nil
 	}
+	said.Status.Since = d.Status.Since
 	d.Status = said.Status // it is counted anew whenever it is read
 	k.changed[d.Record] = d
 	return nil

@@ -38,7 +38,7 @@ type hubs struct {
 	// connect dials, and handles what the hub asks in the session.
 	connect func(ctx context.Context, s *session, url string, limit time.Duration) error
 	// added is told of each session that begins.
-	added func()
+	added   func()
 	handler func(*session) http.Handler
 	log     *slog.Logger
 

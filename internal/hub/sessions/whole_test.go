@@ -146,6 +146,15 @@ func clusterSpec(accountID string) cluster.Spec {
 	}
 }
 
+func (w *whole) create(spec cluster.Spec) *hubapi.Cluster {
+	w.t.Helper()
+	c, err := w.client.PutCluster(w.t.Context(), uuid.NewString(), hubapi.ClusterWrite{Spec: spec}, hubapi.WriteOptions{Create: true})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
 // waitReady watches until the gateway has finished with the cluster.
 func (w *whole) waitReady(c *hubapi.Cluster) {
 	w.t.Helper()
@@ -186,11 +195,7 @@ func TestClusterThroughTunnel(t *testing.T) {
 	if err != nil || len(objects.Datacenters) == 0 {
 		t.Fatalf("inventory %+v, %v", objects, err)
 	}
-	c, err := w.client.PutCluster(t.Context(), uuid.NewString(), hubapi.ClusterWrite{Spec: clusterSpec(account.ID)},
-		hubapi.WriteOptions{Create: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := w.create(clusterSpec(account.ID))
 	w.waitReady(c)
 	if c, err = w.client.Cluster(t.Context(), c.ID); err != nil || !c.Status.Ready {
 		t.Errorf("the cluster is %+v, %v", c, err)
