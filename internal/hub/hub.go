@@ -70,7 +70,7 @@ func New(cfg Config) (*Hub, error) {
 	h := &Hub{
 		store: cfg.Store, gateways: cfg.Gateways, version: cfg.Version, log: cfg.Log, now: cfg.Clock,
 		authenticate: cfg.Authenticate,
-		feed:         newFeed(), given: newGivenList(), stopped: make(chan struct{}),
+		feed:         newFeed(cfg.Store), given: newGivenList(), stopped: make(chan struct{}),
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -102,10 +102,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	for _, id := range h.gateways.IDs() {
 		group.Go(func() error { return h.listen(ctx, id) })
 	}
-	group.Go(func() error {
-		<-ctx.Done()
-		return ctx.Err()
-	})
+	group.Go(func() error { return h.feed.run(ctx) })
 	return group.Wait()
 }
 

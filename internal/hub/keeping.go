@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
@@ -134,6 +135,11 @@ func (k *keeping) commit(ctx context.Context) error {
 			return err
 		}
 		b.Put = append(b.Put, record)
+	}
+	for _, e := range k.events {
+		if topic := clusterTopic + e.ClusterID; !slices.Contains(b.Wakes, topic) {
+			b.Wakes = append(b.Wakes, topic)
+		}
 	}
 	return k.hub.store.Commit(ctx, b)
 }
