@@ -58,6 +58,7 @@ func (f *feed) hear(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listening to other instances: %w", err)
 	}
+	f.wakeAll() // for what came before it was listened for
 	for name := range topics {
 		if id, ok := strings.CutPrefix(name, clusterTopic); ok {
 			f.wake(id)
