@@ -234,7 +234,7 @@ func testWakes(t *testing.T, fresh func(testing.TB) string) {
 	}
 	cancel()
 	for _, topics := range readers {
-		for range topics { //nolint:revive // Until it is closed.
+		for range topics { // until it is closed
 		}
 	}
 }

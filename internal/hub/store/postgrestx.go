@@ -41,7 +41,7 @@ func (tx *pgTx) send(ctx context.Context, b *pgx.Batch) error {
 		first.QueuedQueries = append(first.QueuedQueries, b.QueuedQueries...)
 		b, tx.begun = &first, true
 	}
-	return tx.conn.SendBatch(ctx, b).Close() //nolint:wrapcheck // transact says what was being done.
+	return tx.conn.SendBatch(ctx, b).Close()
 }
 
 // pgWork is what is done in a transaction. It may be done several times, until it is committed once.
