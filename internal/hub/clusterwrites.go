@@ -182,8 +182,12 @@ func (h *Hub) keepReferring(ctx context.Context, d *clusterDoc) error {
 		return err
 	}
 	defer unlock()
-	if _, err := h.loadAccount(ctx, d.Project, d.Spec.CloudAccountID); err != nil {
+	account, err := h.loadAccount(ctx, d.Project, d.Spec.CloudAccountID)
+	if err != nil {
 		return err
+	}
+	if d.Status.Origin == "" {
+		d.Status.Origin = account.Spec.GatewayID
 	}
 	if d.DeletedAt == nil {
 		for _, id := range poolIDs(d.Spec) {
