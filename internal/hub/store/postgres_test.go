@@ -24,6 +24,7 @@ func TestPostgresServer(t *testing.T) {
 	server := postgres.Start(t)
 	for name, test := range map[string]func(*testing.T, *postgres.Server){
 		"AnswerLost":      testAnswerLost,
+		"Frozen":          testFrozen,
 		"AuditTampering":  testPostgresAuditTampering,
 		"LockedOnce":      testLockedOnce,
 		"LocksCut":        testLocksCut,
@@ -108,6 +109,37 @@ func testAnswerLost(t *testing.T, server *postgres.Server) {
 			}
 		})
 	}
+}
+
+// testFrozen lets nothing through for a while, without an end to any connection. Nobody hangs, and all goes on afterwards.
+func testFrozen(t *testing.T, server *postgres.Server) {
+	proxy, dsn := proxied(t, server)
+	s, err := store.OpenPostgres(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.SetTimeouts(200*time.Millisecond, 200*time.Millisecond)
+	r := record("a", "one")
+	commit(t, s, store.Batch{Put: []*store.Record{r}})
+
+	proxy.mu.Lock()
+	_, errGet := s.Get(t.Context(), r.Kind, r.ID)
+	errCommit := s.Commit(t.Context(), store.Batch{Put: []*store.Record{r}})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, errImpatient := s.Get(ctx, r.Kind, r.ID)
+	proxy.mu.Unlock()
+	for name, err := range map[string]error{"reading": errGet, "writing": errCommit} {
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if !errors.Is(errImpatient, context.DeadlineExceeded) {
+		t.Errorf("who waits less long: %v", errImpatient)
+	}
+	s.SetTimeouts(10*time.Second, 10*time.Second)
+	commit(t, s, store.Batch{Put: []*store.Record{r}})
 }
 
 func testPostgresAuditTampering(t *testing.T, server *postgres.Server) {

@@ -14,7 +14,7 @@ func (p *Postgres) Attend(ctx context.Context, instance string, topics []string,
 	if topics == nil {
 		topics = []string{}
 	}
-	return p.read(ctx, "saying what is attended to", func(conn *pgx.Conn) error {
+	return p.read(ctx, "saying what is attended to", func(ctx context.Context, conn *pgx.Conn) error {
 		var b pgx.Batch // which is a transaction of its own
 		b.Queue(`DELETE FROM presence WHERE (instance = $1 AND topic <> ALL ($2::text[]))
 			OR until < now() - interval '1 minute'`, instance, topics)

@@ -67,7 +67,7 @@ func (p *Postgres) Wake(ctx context.Context, topic string) {
 	ctx, cancel := context.WithTimeout(ctx, sessionTimeout)
 	defer cancel()
 	// It is a hint: who misses it finds out with a later look.
-	_ = p.read(ctx, "waking others", func(conn *pgx.Conn) error {
+	_ = p.read(ctx, "waking others", func(ctx context.Context, conn *pgx.Conn) error {
 		var b pgx.Batch
 		queueWakes(&b, p.wakes.origin, []string{topic})
 		return conn.SendBatch(ctx, &b).Close()
