@@ -135,7 +135,15 @@ func (h *Hub) verifyAndKeep(ctx context.Context, d *accountDoc) error {
 	if err != nil {
 		return err
 	}
-	err = h.store.Commit(ctx, store.Batch{Put: []*store.Record{record}})
+	batch := store.Batch{Put: []*store.Record{record}}
+	if d.Revision > 0 {
+		clusters, err := h.anchored(ctx, d)
+		if err != nil {
+			return err
+		}
+		batch.Put = append(batch.Put, clusters...)
+	}
+	err = h.store.Commit(ctx, batch)
 	if errors.Is(err, store.ErrNameTaken) {
 		return h.nameTaken(ctx, record)
 	}

@@ -22,6 +22,8 @@ type Route struct {
 	Query []string
 	// Request and Response are values of the bodies' types; nil is no body.
 	Request, Response any
+	// Conditional tells that If-Match and If-None-Match say what a write is based on.
+	Conditional bool
 	// Stream tells that the answer is many documents, one a line, and has no end of its own.
 	Stream bool
 
@@ -100,8 +102,8 @@ func accountRoutes() []Route {
 		},
 		{
 			Method: http.MethodPut, Path: path + "/{id}", Role: hubapi.RoleEditor, far: true,
-			Summary: "Create or update a cloud account, once its vCenter has let the gateway in",
-			Request: hubapi.CloudAccountWrite{}, Response: hubapi.CloudAccount{}, handle: (*Hub).putAccount,
+			Summary:     "Create or update a cloud account, once its vCenter has let the gateway in",
+			Conditional: true, Request: hubapi.CloudAccountWrite{}, Response: hubapi.CloudAccount{}, handle: (*Hub).putAccount,
 		},
 		{
 			Method: http.MethodDelete, Path: path + "/{id}", Role: hubapi.RoleEditor,
@@ -128,7 +130,7 @@ func poolRoutes() []Route {
 		},
 		{
 			Method: http.MethodPut, Path: path + "/{id}", Role: hubapi.RoleEditor, Summary: "Create or update an address pool",
-			Request: hubapi.IPPoolWrite{}, Response: hubapi.IPPool{}, handle: (*Hub).putPool,
+			Conditional: true, Request: hubapi.IPPoolWrite{}, Response: hubapi.IPPool{}, handle: (*Hub).putPool,
 		},
 		{
 			Method: http.MethodDelete, Path: path + "/{id}", Role: hubapi.RoleEditor,
@@ -155,8 +157,8 @@ func clusterRoutes() []Route {
 		},
 		{
 			Method: http.MethodPut, Path: path + "/{id}", Role: hubapi.RoleEditor, far: true,
-			Summary: "Say what a cluster should be, and have its gateway begin",
-			Request: hubapi.ClusterWrite{}, Response: hubapi.Cluster{}, handle: (*Hub).putCluster,
+			Summary:     "Say what a cluster should be, and have its gateway begin",
+			Conditional: true, Request: hubapi.ClusterWrite{}, Response: hubapi.Cluster{}, handle: (*Hub).putCluster,
 		},
 		{
 			Method: http.MethodDelete, Path: path + "/{id}", Role: hubapi.RoleEditor, far: true,
