@@ -24,8 +24,9 @@ type identity struct {
 	leaf        []byte
 }
 
-// newIdentity makes a CA and a certificate for the loopback addresses, as a fresh vCenter does for its own name.
-func newIdentity() (identity, error) {
+// newIdentity makes a CA and a certificate for the loopback addresses and the one listened on, as a fresh vCenter does for
+// its own name.
+func newIdentity(listen string) (identity, error) {
 	now := time.Now()
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -57,6 +58,11 @@ func newIdentity() (identity, error) {
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		DNSNames:     []string{"localhost", "vcenter.example"},
+	}
+	if host, _, err := net.SplitHostPort(listen); err == nil {
+		if ip := net.ParseIP(host); ip != nil {
+			leaf.IPAddresses = append(leaf.IPAddresses, ip)
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, &key.PublicKey, caKey)
 	if err != nil {

@@ -94,16 +94,16 @@ func Run(ctx context.Context, options Options) (*VCenter, error) {
 }
 
 func (vc *VCenter) start() error {
+	address := vc.options.Listen
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
 	var err error
-	if vc.identity, err = newIdentity(); err != nil {
+	if vc.identity, err = newIdentity(address); err != nil {
 		return err
 	}
 	if err := vc.build(); err != nil {
 		return fmt.Errorf("building the inventory: %w", err)
-	}
-	address := vc.options.Listen
-	if address == "" {
-		address = "127.0.0.1:0"
 	}
 	var config net.ListenConfig
 	if vc.listener, err = config.Listen(vc.ctx, "tcp", address); err != nil {
