@@ -3,6 +3,8 @@ package site
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -60,6 +62,22 @@ func (s *Site) AddReplica() *Replica {
 // Pair pairs a replica with a token. It does not run yet.
 func (s *Site) Pair(name, token string) *Replica {
 	s.tb.Helper()
+	r, out, err := s.pair(name, token)
+	if err != nil {
+		s.tb.Fatalf("pairing: %v\n%s", err, out)
+	}
+	return r
+}
+
+// TryPair pairs a replica that will not run and returns what the command said.
+func (s *Site) TryPair(name, token string) (string, error) {
+	s.tb.Helper()
+	_, out, err := s.pair(name, token)
+	return out, err
+}
+
+func (s *Site) pair(name, token string) (*Replica, string, error) {
+	s.tb.Helper()
 	r := &Replica{Name: name, Dir: filepath.Join(s.dir, name), health: s.healthAddr()}
 	endpoint := s.Endpoint()
 	if !s.options.Places {
@@ -69,12 +87,38 @@ func (s *Site) Pair(name, token string) *Replica {
 	tokenFile, policyFile := filepath.Join(s.dir, name+".token"), filepath.Join(s.dir, "policy.yaml")
 	write(s.tb, tokenFile, []byte(token+"\n"))
 	write(s.tb, policyFile, []byte(policy))
-	run(s.tb, s.private, Binary(s.tb), "gateway", "pair", "--hub", endpoint, "--token-file", tokenFile, "--data-dir", r.Dir,
-		"--ca-file", s.tls.file, "--name", name)
+	out, err := output(s.private, nil, Binary(s.tb), "gateway", "pair", "--hub", endpoint, "--token-file", tokenFile,
+		"--data-dir", r.Dir, "--ca-file", s.tls.file, "--name", name)
 	r.Process = newProcess(s.tb, s.private, name, s.dir, append([]string{
 		Binary(s.tb), "gateway", "run", "--data-dir", r.Dir, "--policy", policyFile, "--health-listen", r.health,
 	}, s.options.GatewayArgs...))
-	return r
+	return r, out, err
+}
+
+// Get returns what the replica answers on its health port, such as its metrics.
+func (r *Replica) Get(path string) (string, error) {
+	var text string
+	err := r.place.do(func() error {
+		var err error
+		text, err = get(http.DefaultClient, "http://"+r.health+path, "")
+		return err
+	})
+	return text, err
+}
+
+// Metrics returns the replica's metrics.
+func (r *Replica) Metrics() (string, error) { return r.Get("/metrics") }
+
+// SupportBundle makes a support bundle and returns the files in it by name.
+func (s *Site) SupportBundle(r *Replica) map[string][]byte {
+	s.tb.Helper()
+	file := filepath.Join(s.dir, r.Name+".bundle")
+	run(s.tb, s.private, Binary(s.tb), "gateway", "support-bundle", "--data-dir", r.Dir, "--output", file)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return map[string][]byte{"whole": text}
 }
 
 func (s *Site) healthAddr() string {

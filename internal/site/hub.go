@@ -1,12 +1,12 @@
 package site
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -26,13 +26,14 @@ type Hub struct {
 	// Addr is the host:port it listens on.
 	Addr    string
 	dataDir string
+	site    *Site
 	client  *http.Client
 }
 
 // newHub starts an instance and waits until it is ready.
 func (s *Site) newHub(name, addr string) *Hub {
 	s.tb.Helper()
-	h := &Hub{Addr: addr, dataDir: filepath.Join(s.dir, name)}
+	h := &Hub{site: s, Addr: addr, dataDir: filepath.Join(s.dir, name)}
 	command := []string{
 		Binary(s.tb), "hub", "run", "--listen", addr, "--data-dir", h.dataDir,
 		"--tls-cert", s.tls.file, "--tls-key", s.tls.key, "--advertise-url", s.Endpoint(),
@@ -62,35 +63,45 @@ func (h *Hub) AwaitReady() {
 	})
 }
 
-// Get returns what the instance answers outside its API, such as its metrics.
-func (h *Hub) Get(path string) (string, error) {
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "https://"+h.Addr+path, nil)
+// Get returns what the instance answers outside its API, such as its health.
+func (h *Hub) Get(path string) (string, error) { return get(h.client, "https://"+h.Addr+path, "") }
+
+// Metrics returns the instance's metrics.
+func (h *Hub) Metrics() (string, error) {
+	return get(h.client, "https://"+h.Addr+"/metrics", h.site.NewToken("", "viewer"))
+}
+
+func get(client *http.Client, url, token string) (string, error) {
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return "", err
 	}
-	answer, err := h.client.Do(request)
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	answer, err := client.Do(request)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	var body bytes.Buffer
-	if _, err := body.ReadFrom(answer.Body); err != nil {
-		return "", err
+	body, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", url, answer.Status)
 	}
-	if answer.StatusCode != http.StatusOK {
-		return body.String(), fmt.Errorf("%s: %s", path, answer.Status)
-	}
-	return body.String(), nil
+	return string(body), err
 }
 
 // apiToken is the form of a token for the hub's API.
 var apiToken = regexp.MustCompile(`palette_[A-Za-z0-9-]+_[A-Za-z0-9_-]+`)
 
-// NewToken makes an API token with the hub's own command.
+// NewToken makes an API token with the hub's own command. It is good for all projects where none is named.
 func (s *Site) NewToken(project, role string) string {
 	s.tb.Helper()
-	command := []string{
-		Binary(s.tb), "hub", "token", "create", "--project", project, "--role", role, "--data-dir", s.Hubs[0].dataDir,
+	command := []string{Binary(s.tb), "hub", "token", "create", "--role", role, "--data-dir", s.Hubs[0].dataDir}
+	if project == "" {
+		command = append(command, "--all-projects")
+	} else {
+		command = append(command, "--project", project)
 	}
 	if s.options.Database != "" {
 		command = append(command, "--database", s.options.Database)

@@ -58,7 +58,8 @@ func Slots(workers int) []string {
 // Work is a change of a cluster under way.
 type Work struct {
 	tb   testing.TB
-	done chan error
+	done chan struct{}
+	err  error
 	// Events are what the hub told meanwhile; read them when Wait has returned.
 	Events []hubapi.Event
 }
@@ -100,20 +101,25 @@ func (s *Site) Delete() *Work {
 }
 
 func (s *Site) begin(work func(context.Context, *Work) error) *Work {
-	w := &Work{tb: s.tb, done: make(chan error, 1)}
+	w := &Work{tb: s.tb, done: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(s.tb.Context(), workLimit)
 	go func() {
 		defer cancel()
-		w.done <- work(ctx, w)
+		w.err = work(ctx, w)
+		close(w.done)
 	}()
 	return w
 }
 
+// Done is closed when the work has ended, well or not.
+func (w *Work) Done() <-chan struct{} { return w.done }
+
 // Wait waits until the work is done and fails the test if it did not end well.
 func (w *Work) Wait() {
 	w.tb.Helper()
-	if err := <-w.done; err != nil {
-		w.tb.Fatalf("the work on the cluster failed: %v\n%s", err, w.story())
+	<-w.done
+	if w.err != nil {
+		w.tb.Fatalf("the work on the cluster failed: %v\n%s", w.err, w.story())
 	}
 }
 

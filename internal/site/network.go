@@ -1,8 +1,10 @@
 package site
 
 import (
+	"net"
 	"os/exec"
 	"testing"
+	"time"
 )
 
 // The addresses are of the ranges for documentation, except the vCenter's, which is one of the private network.
@@ -81,3 +83,18 @@ func (s *Site) RestoreUplink() {
 	s.tb.Helper()
 	run(s.tb, Here, "ip", "-n", s.middle.namespace, "link", "set", "back", "up")
 }
+
+// Dial dials an address from one of the sides, outside, hub or private, and hangs up.
+func (s *Site) Dial(from, address string) error {
+	place := map[string]Place{"outside": s.outside, "hub": s.middle, "private": s.private}[from]
+	return place.do(func() error {
+		conn, err := net.DialTimeout("tcp", address, dialLimit)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	})
+}
+
+// dialLimit is how long nobody may answer until an address counts as one that cannot be reached.
+const dialLimit = 2 * time.Second

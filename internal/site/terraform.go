@@ -45,6 +45,7 @@ func (s *Site) NewTerraform(config string) *Terraform {
 		"TF_CLI_CONFIG_FILE=" + rc, "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1",
 		"TF_LOG=TRACE", "TF_LOG_PATH=" + t.Trace,
 		"PALETTE_ENDPOINT=" + s.Endpoint(), "PALETTE_TOKEN=" + s.Token, "PALETTE_CA_CERTIFICATE=" + s.CACertificate(),
+		"TF_VAR_vcenter_password=" + s.VCenter.Password(),
 	}
 	t.Configure(config)
 	return t
@@ -75,6 +76,9 @@ func (t *Terraform) Configure(config string) {
 }
 `+config))
 }
+
+// Setenv sets an environment variable for the runs to come.
+func (t *Terraform) Setenv(name, value string) { t.env = append(t.env, name+"="+value) }
 
 // Start runs a command of the CLI in the background.
 func (t *Terraform) Start(args ...string) *Process {
@@ -150,20 +154,31 @@ func (t *Terraform) ProgressLines() []string {
 // ClusterConfig is the site's account, pool and cluster as a configuration, on the gateway with the given id.
 func (s *Site) ClusterConfig(workers int) string {
 	return fmt.Sprintf(`
+variable "vcenter_password" {
+  type      = string
+  sensitive = true
+  ephemeral = true
+}
+
+variable "password_version" {
+  type    = number
+  default = 1
+}
+
 resource "palette_cloud_account" "this" {
   name                = "lab"
   gateway_id          = %[1]q
   vcenter             = %[2]q
   username            = %[3]q
-  password_wo         = %[4]q
-  password_wo_version = 1
+  password_wo         = var.vcenter_password
+  password_wo_version = var.password_version
   ca_certificate      = <<-EOT
-%[5]s
+%[4]s
   EOT
 }
 
 resource "palette_ip_pool" "nodes" {
-  name             = %[6]q
+  name             = %[5]q
   gateway_id       = %[1]q
   ranges           = [{ start = "10.20.120.50", end = "10.20.120.99" }]
   prefix           = 24
@@ -182,7 +197,7 @@ locals {
 }
 
 resource "palette_vmware_cluster" "this" {
-  name                   = %[7]q
+  name                   = %[6]q
   cloud_account_id       = palette_cloud_account.this.id
   kubernetes_version     = "v1.34.1"
   datacenter             = "dc-north"
@@ -201,7 +216,7 @@ resource "palette_vmware_cluster" "this" {
 
   worker_pools = {
     general = {
-      count      = %[8]d
+      count      = %[7]d
       cpu        = 2
       memory_mib = 4096
       disk_gib   = 20
@@ -209,6 +224,6 @@ resource "palette_vmware_cluster" "this" {
     }
   }
 }
-`, s.GatewayID, s.VCenter.Host(), s.VCenter.Username(), s.VCenter.Password(), s.VCenter.CACertificate(),
+`, s.GatewayID, s.VCenter.Host(), s.VCenter.Username(), s.VCenter.CACertificate(),
 		PoolName, ClusterName, workers)
 }
