@@ -15,6 +15,7 @@ func asProblem(err error) *hubapi.Problem {
 	var problem *hubapi.Problem
 	var untrusted *vsphere.UntrustedError
 	var unreachable *vsphere.UnreachableError
+	var forbidden *vsphere.ForbiddenAddressError
 	var missing *vsphere.NotFoundError
 	var ambiguous *vsphere.AmbiguousError
 	switch {
@@ -28,6 +29,11 @@ func asProblem(err error) *hubapi.Problem {
 		}
 	case errors.As(err, &untrusted):
 		return untrustedProblem(untrusted)
+	case errors.As(err, &forbidden):
+		return &hubapi.Problem{
+			Code: hubapi.CodeForbidden, Title: "Address not allowed", Field: "/vcenter",
+			Detail: forbidden.Error(), Hint: "Whoever runs the gateway can change allow_cidrs in its policy file.",
+		}
 	case errors.As(err, &unreachable):
 		return &hubapi.Problem{
 			Status: http.StatusBadGateway, Code: hubapi.CodeUnreachable, Title: "vCenter unreachable", Field: "/vcenter",

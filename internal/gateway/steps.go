@@ -16,6 +16,9 @@ import (
 
 // do carries out one step. Each may be repeated: what is already done is found and left.
 func (r *reconcile) do(ctx context.Context, s cluster.Step) error {
+	if err := r.worker.mayWork(); err != nil {
+		return err
+	}
 	spec := r.assignment.Spec
 	switch s.Action {
 	case cluster.ActCreateFolder:
@@ -193,10 +196,7 @@ func (r *reconcile) destroy(ctx context.Context, s cluster.Step) error {
 // PKI that is then forgotten would be lost.
 func (r *reconcile) ensureSecrets(ctx context.Context) error {
 	key := r.gateway.cfg.Identity.Key
-	binding := seal.Binding{
-		Purpose: seal.PurposeClusterSecrets, Project: r.assignment.Project,
-		Gateway: r.gateway.cfg.Identity.ID, Object: r.assignment.ID,
-	}
+	binding := secretsBinding(r.assignment.Project, r.gateway.cfg.Identity.ID, r.assignment.ID)
 	if len(r.assignment.SealedSecrets) > 0 {
 		text, err := key.Open(binding, r.assignment.SealedSecrets)
 		if err != nil {

@@ -75,6 +75,13 @@ func (c *Client) Assign(ctx context.Context, a Assignment) error {
 	return c.do(ctx, http.MethodPost, PathAssign, a, nil)
 }
 
+// HandOver has the gateway seal the secrets of an account's clusters to another gateway.
+func (c *Client) HandOver(ctx context.Context, r HandoverRequest) (HandoverAnswer, error) {
+	var answer HandoverAnswer
+	err := c.do(ctx, http.MethodPost, PathHandover, r, &answer)
+	return answer, err
+}
+
 // Ack tells the gateway what is kept.
 func (c *Client) Ack(ctx context.Context, ack Ack) error {
 	return c.do(ctx, http.MethodPost, PathAck, ack, nil)

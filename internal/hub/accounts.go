@@ -57,7 +57,7 @@ func (h *Hub) putAccount(w http.ResponseWriter, r *http.Request, project string)
 	if err != nil {
 		return answer{}, err
 	}
-	unlock, err := h.locks.lock(r.Context(), "account/"+project+"/"+body.Name)
+	unlock, err := h.store.Lock(r.Context(), "account/"+project+"/"+body.Name)
 	if err != nil {
 		return answer{}, err
 	}
@@ -99,15 +99,21 @@ func (h *Hub) writeAccount(
 	if d.Spec.GatewayID != body.Spec.GatewayID && len(body.SealedPassword) == 0 {
 		return nil, false, invalid("/password_wo", "the password has to be given with the gateway that it is sealed for")
 	}
+	old := *d
+	old.Record = new(*d.Record)
 	d.Name, d.Spec = body.Name, body.Spec
 	if len(body.SealedPassword) > 0 {
 		d.Sealed = body.SealedPassword
 	}
 	d.next()
+	if !created && old.Spec.GatewayID != d.Spec.GatewayID {
+		return d, false, h.moveAccount(ctx, &old, d, body.SealedHandover)
+	}
 	return d, created, h.verifyAndKeep(ctx, d)
 }
 
-func (h *Hub) verifyAndKeep(ctx context.Context, d *accountDoc) error {
+// verify has the gateway log in with the account as it is to be.
+func (h *Hub) verify(ctx context.Context, d *accountDoc) error {
 	client, gatewayID, err := h.gateway(d.Spec.GatewayID)
 	if err != nil {
 		return invalid("/gateway_id", "there is no gateway %s", d.Spec.GatewayID)
@@ -118,6 +124,13 @@ func (h *Hub) verifyAndKeep(ctx context.Context, d *accountDoc) error {
 		return fromGateway(gatewayID, err)
 	}
 	d.ObservedGeneration = d.Generation
+	return nil
+}
+
+func (h *Hub) verifyAndKeep(ctx context.Context, d *accountDoc) error {
+	if err := h.verify(ctx, d); err != nil {
+		return err
+	}
 	record, err := d.encode()
 	if err != nil {
 		return err
@@ -223,7 +236,7 @@ func (h *Hub) deleteAccount(_ http.ResponseWriter, r *http.Request, project stri
 	if err != nil {
 		return answer{}, err
 	}
-	unlock, err := h.locks.lock(ctx, "references")
+	unlock, err := h.store.Lock(ctx, "references")
 	if err != nil {
 		return answer{}, err
 	}

@@ -106,6 +106,7 @@ func mergeStatus(old, said hubapi.ClusterStatus) hubapi.ClusterStatus {
 	if said.FoldersCreated == nil {
 		said.FoldersCreated = old.FoldersCreated
 	}
+	said.Origin = old.Origin
 	said.Claimed = said.Claimed || old.Claimed
 	said.EverReady = said.EverReady || old.EverReady || (said.Ready && said.Phase == hubapi.PhaseReady)
 	return said

@@ -23,7 +23,7 @@ func (h *Hub) putCluster(w http.ResponseWriter, r *http.Request, project string)
 	if err != nil {
 		return answer{}, err
 	}
-	unlock, err := h.locks.lock(r.Context(), "cluster/"+project+"/"+body.Spec.Name)
+	unlock, err := h.store.Lock(r.Context(), "cluster/"+project+"/"+body.Spec.Name)
 	if err != nil {
 		return answer{}, err
 	}
@@ -165,13 +165,17 @@ func (h *Hub) keepAndAssign(ctx context.Context, d, old *clusterDoc) error {
 
 // keepReferring writes a cluster while nobody can delete what it refers to.
 func (h *Hub) keepReferring(ctx context.Context, d *clusterDoc) error {
-	unlock, err := h.locks.lock(ctx, "references")
+	unlock, err := h.store.Lock(ctx, "references")
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if _, err := h.loadAccount(ctx, d.Project, d.Spec.CloudAccountID); err != nil {
+	account, err := h.loadAccount(ctx, d.Project, d.Spec.CloudAccountID)
+	if err != nil {
 		return err
+	}
+	if d.Status.Origin == "" {
+		d.Status.Origin = account.Spec.GatewayID
 	}
 	if d.DeletedAt == nil {
 		for _, id := range poolIDs(d.Spec) {
@@ -235,7 +239,7 @@ func (h *Hub) deleteCluster(_ http.ResponseWriter, r *http.Request, project stri
 	if err != nil {
 		return answer{}, err
 	}
-	unlock, err := h.locks.lock(ctx, "cluster/"+project+"/"+d.Name)
+	unlock, err := h.store.Lock(ctx, "cluster/"+project+"/"+d.Name)
 	if err != nil {
 		return answer{}, err
 	}

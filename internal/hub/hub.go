@@ -15,6 +15,7 @@ import (
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
 // GatewayDirectory knows the gateways that can be reached.
@@ -27,13 +28,6 @@ type GatewayDirectory interface {
 	SystemID() string
 }
 
-// Principal is who makes a request.
-type Principal struct {
-	Name string
-	// Project is the only project the principal may reach; "" is all.
-	Project string
-}
-
 // Config is what a hub needs.
 type Config struct {
 	Store    store.Store
@@ -44,8 +38,14 @@ type Config struct {
 	// Clock may be nil: the system's.
 	Clock func() time.Time
 	// Authenticate tells who makes a request; nil takes everyone for the owner, as in embedded mode, where the transport
-	// already decided.
+	// already decided. An error that holds no *hubapi.Problem is the hub's own trouble.
 	Authenticate func(*http.Request) (Principal, error)
+	// Source tells where a request comes from; nil is the address of its connection.
+	Source func(*http.Request) string
+	// Audit keeps an entry of the audit log; nil keeps none, as in embedded mode, where there is but one to do anything.
+	Audit func(context.Context, store.AuditEntry) error
+	// Instrument wraps the handler of each route, for metrics; the zero route stands for where there is none. It may be nil.
+	Instrument func(route Route, next http.Handler) http.Handler
 }
 
 // Hub is a management plane. Its handler answers at once; Run has to be running for reports of gateways to arrive.
@@ -56,8 +56,10 @@ type Hub struct {
 	log          *slog.Logger
 	now          func() time.Time
 	authenticate func(*http.Request) (Principal, error)
+	source       func(*http.Request) string
+	audit        func(context.Context, store.AuditEntry) error
+	instrument   func(route Route, next http.Handler) http.Handler
 
-	locks   *locks
 	feed    *feed
 	given   *givenList
 	stopped chan struct{}
@@ -70,9 +72,15 @@ func New(cfg Config) (*Hub, error) {
 	}
 	h := &Hub{
 		store: cfg.Store, gateways: cfg.Gateways, version: cfg.Version, log: cfg.Log, now: cfg.Clock,
-		authenticate: cfg.Authenticate,
-		locks:        newLocks(), feed: newFeed(), given: newGivenList(), stopped: make(chan struct{}),
+		authenticate: cfg.Authenticate, source: cfg.Source, audit: cfg.Audit, instrument: cfg.Instrument,
+		feed: newFeed(), given: newGivenList(), stopped: make(chan struct{}),
 	}
+	h.fill()
+	return h, nil
+}
+
+// fill puts in place what the configuration left out.
+func (h *Hub) fill() {
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -80,9 +88,19 @@ func New(cfg Config) (*Hub, error) {
 		h.now = time.Now
 	}
 	if h.authenticate == nil {
-		h.authenticate = func(*http.Request) (Principal, error) { return Principal{Name: "local"}, nil }
+		h.authenticate = func(*http.Request) (Principal, error) {
+			return Principal{ID: "local", Name: "local", Role: hubapi.RoleAdmin}, nil
+		}
 	}
-	return h, nil
+	if h.source == nil {
+		h.source = peer
+	}
+	if h.audit == nil {
+		h.audit = func(context.Context, store.AuditEntry) error { return nil }
+	}
+	if h.instrument == nil {
+		h.instrument = func(_ Route, next http.Handler) http.Handler { return next }
+	}
 }
 
 const (

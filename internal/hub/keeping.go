@@ -52,9 +52,17 @@ func (k *keeping) take(ctx context.Context, r gatewayapi.Report) error {
 }
 
 func (k *keeping) takeCluster(ctx context.Context, r gatewayapi.Report, said gatewayapi.ClusterReport) error {
+	_, looked := k.clusters[said.ID]
 	d, err := known[cluster.Spec, hubapi.ClusterStatus](ctx, k, k.clusters, store.KindCluster, said.ID)
 	if err != nil || d == nil {
 		return err
+	}
+	if !looked {
+		account, err := k.hub.loadAccount(ctx, d.Project, d.Spec.CloudAccountID)
+		if err != nil || account.Spec.GatewayID != k.cursor.Gateway {
+			k.clusters[said.ID] = nil // whoever has it now reports on it
+			return ignoreMissing(err)
+		}
 	}
 	// A record that lives may only go if a delete was begun and taken back, because its answer was lost.
 	if said.Gone && (d.DeletedAt != nil || said.Generation > d.Generation) {
@@ -95,12 +103,20 @@ func (k *keeping) event(d *clusterDoc, r gatewayapi.Report, said gatewayapi.Clus
 
 func (k *keeping) takePool(ctx context.Context, said gatewayapi.PoolReport) error {
 	d, err := known[hubapi.IPPoolSpec, hubapi.IPPoolStatus](ctx, k, k.pools, store.KindIPPool, said.ID)
-	if err != nil || d == nil {
+	if err != nil || d == nil || d.Spec.GatewayID != k.cursor.Gateway {
 		return err
 	}
+	said.Status.Since = d.Status.Since
 	d.Status = said.Status // it is counted anew whenever it is read
 	k.changed[d.Record] = d
 	return nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, hubapi.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // known returns the document a report is about, nil when the hub does not have it.

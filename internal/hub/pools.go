@@ -19,6 +19,7 @@ import (
 func (h *Hub) poolOf(d *poolDoc) hubapi.IPPool {
 	parsed, _ := ippool.ParseSpec(d.Spec.Arithmetic()) // it was without mistakes when it was kept
 	status := hubapi.CountLeases(d.Spec, parsed, d.Status.Leases, h.now())
+	status.Since = d.Status.Since
 	return hubapi.IPPool{Meta: d.meta(), Spec: d.Spec, Status: status}
 }
 
@@ -56,7 +57,7 @@ func (h *Hub) putPool(w http.ResponseWriter, r *http.Request, project string) (a
 		return answer{}, err
 	}
 	// Whether pools overlap is known only while no other is written.
-	unlock, err := h.locks.lock(r.Context(), "pools")
+	unlock, err := h.store.Lock(r.Context(), "pools")
 	if err != nil {
 		return answer{}, err
 	}
@@ -95,8 +96,12 @@ func (h *Hub) writePool(
 		if err := refusal(problems); err != nil {
 			return nil, false, err
 		}
+		moved := d.Spec.GatewayID != body.Spec.GatewayID
 		d.Name, d.Spec = body.Name, body.Spec
 		d.next()
+		if moved {
+			d.Status.Since = d.Generation
+		}
 		d.ObservedGeneration = d.Generation
 		record, err := d.encode()
 		if err != nil {
@@ -174,7 +179,7 @@ func (h *Hub) overlapsBeside(project string, p hubapi.IPPoolPreview) []cluster.P
 		if h.gatewayID(w.Spec.GatewayID) != p.Write.Spec.GatewayID {
 			continue
 		}
-		other := newDocument[hubapi.IPPoolSpec, hubapi.IPPoolStatus](KindIPPool, project, "", w.Name, h.now())
+		other := newDocument[hubapi.IPPoolSpec, hubapi.IPPoolStatus](store.KindIPPool, project, "", w.Name, h.now())
 		other.Spec = w.Spec
 		if problem, overlaps := overlap(project, p.Write.Spec, parsed, other); overlaps {
 			problems = append(problems, problem)
@@ -202,6 +207,11 @@ func (h *Hub) poolProblems(ctx context.Context, d *poolDoc, w hubapi.IPPoolWrite
 		return problems, nil
 	}
 	problems = append(problems, lostLeases(d, w.Spec, parsed)...)
+	held, err := h.heldByWork(ctx, d, w.Spec)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, held...)
 	others, err := h.pools(ctx, store.Filter{})
 	if err != nil {
 		return nil, err
@@ -243,16 +253,29 @@ func checkNetworking(s hubapi.IPPoolSpec) []cluster.Problem {
 	return problems
 }
 
+// heldByWork finds clusters that are being worked on and keep a pool at its gateway, which may lease an address of it at any
+// moment.
+func (h *Hub) heldByWork(ctx context.Context, d *poolDoc, s hubapi.IPPoolSpec) ([]cluster.Problem, error) {
+	if d.Revision == 0 || d.Spec.GatewayID == s.GatewayID {
+		return nil, nil
+	}
+	busy, err := h.clustersWhere(ctx, d.Project, func(c *clusterDoc) bool {
+		holds := slices.ContainsFunc(d.Status.Leases, func(l hubapi.IPLease) bool { return l.ClusterID == c.ID })
+		return unfinished(c) && (holds || slices.Contains(poolIDs(c.Spec), d.ID))
+	})
+	if err != nil || len(busy) == 0 {
+		return nil, err
+	}
+	return []cluster.Problem{problemAt("/gateway_id", "cannot change while work is done on %s: wait for it to end",
+		strings.Join(busy, ", "))}, nil
+}
+
 // lostLeases finds machines that hold an address which the pool would no longer have.
 func lostLeases(d *poolDoc, s hubapi.IPPoolSpec, parsed ippool.Pool) []cluster.Problem {
 	var problems []cluster.Problem
 	for _, lease := range d.Status.Leases {
 		if lease.ReleasedAt != nil {
 			continue
-		}
-		if d.Spec.GatewayID != s.GatewayID {
-			return []cluster.Problem{problemAt("/gateway_id",
-				"cannot change while addresses are leased: machine %s has %s", lease.Machine, lease.Address)}
 		}
 		addr, err := netip.ParseAddr(lease.Address)
 		if err != nil || parsed.Contains(addr) {
@@ -285,7 +308,7 @@ func overlap(project string, s hubapi.IPPoolSpec, parsed ippool.Pool, other *poo
 
 func (h *Hub) deletePool(_ http.ResponseWriter, r *http.Request, project string) (answer, error) {
 	ctx := r.Context()
-	unlock, err := h.locks.lock(ctx, "references")
+	unlock, err := h.store.Lock(ctx, "references")
 	if err != nil {
 		return answer{}, err
 	}

@@ -167,9 +167,12 @@ func TestAuthenticate(t *testing.T) {
 		Store: records, Gateways: directory{},
 		Authenticate: func(r *http.Request) (hub.Principal, error) {
 			if r.Header.Get("Authorization") == "Bearer good" {
-				return hub.Principal{Name: "ci", Project: "mine"}, nil
+				return hub.Principal{Name: "ci", Project: "mine", Role: hubapi.RoleViewer}, nil
 			}
-			return hub.Principal{}, io.EOF
+			if r.Header.Get("Authorization") == "Bearer odd" {
+				return hub.Principal{}, io.EOF
+			}
+			return hub.Principal{}, hubapi.NewProblem(hubapi.CodeUnauthorized, "who are you?")
 		},
 	})
 	if err != nil {
@@ -182,6 +185,7 @@ func TestAuthenticate(t *testing.T) {
 		{"mine", "good", http.StatusOK},
 		{"other", "good", http.StatusForbidden},
 		{"mine", "bad", http.StatusUnauthorized},
+		{"mine", "odd", http.StatusInternalServerError},
 	} {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodGet, "/v1/projects/"+tc.project+"/clusters", nil)

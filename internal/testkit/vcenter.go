@@ -153,7 +153,20 @@ func (vc *VCenter) ThumbprintSHA1() string { return vc.identity.thumbprintSHA1()
 func (vc *VCenter) Username() string { return Username }
 
 // Password is the password of Username.
-func (vc *VCenter) Password() string { return Password }
+func (vc *VCenter) Password() string {
+	vc.world.RLock()
+	defer vc.world.RUnlock()
+	password, _ := vc.service.Listen.User.Password()
+	return password
+}
+
+// SetPassword changes the password of Username. Sessions that are open stay open.
+func (vc *VCenter) SetPassword(password string) {
+	vc.world.Lock()
+	defer vc.world.Unlock()
+	// SOAP and REST each have a copy of the URL; what they have in common is this.
+	*vc.service.Listen.User = *url.UserPassword(Username, password)
+}
 
 // InstanceUUID is the vCenter's own id, as in its service content.
 func (vc *VCenter) InstanceUUID() string { return vc.serviceInstance().Content.About.InstanceUuid }
@@ -187,7 +200,7 @@ func (vc *VCenter) login(ctx context.Context) (*govmomi.Client, error) {
 	}
 	vim.UserAgent = ownAgent
 	client := &govmomi.Client{Client: vim, SessionManager: session.NewManager(vim)}
-	if err := client.Login(ctx, url.UserPassword(Username, Password)); err != nil {
+	if err := client.Login(ctx, url.UserPassword(Username, vc.Password())); err != nil {
 		return nil, fmt.Errorf("logging in: %w", err)
 	}
 	return client, nil

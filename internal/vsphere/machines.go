@@ -265,9 +265,9 @@ func (s *Session) findByUUID(ctx context.Context, uuids []string) ([]types.Manag
 	return slices.Concat(found...), nil
 }
 
-// OwnedBy reads all machines of a gateway, of all its clusters, with one read of all VMs' owner records and one of the
+// Owned reads all machines in the vCenter whose owner records fit, with one read of all VMs' owner records and one of the
 // machines found.
-func (s *Session) OwnedBy(ctx context.Context, gatewayID string) ([]cluster.Machine, error) {
+func (s *Session) Owned(ctx context.Context, fits func(cluster.Owner) bool) ([]cluster.Machine, error) {
 	_, vms, err := s.vmIndex(ctx, s.content.RootFolder, extra(cluster.OwnerKey))
 	if err != nil {
 		return nil, err
@@ -275,7 +275,7 @@ func (s *Session) OwnedBy(ctx context.Context, gatewayID string) ([]cluster.Mach
 	var refs []types.ManagedObjectReference
 	for _, vm := range vms {
 		owner, err := cluster.DecodeOwner(extraValue(vm.props, cluster.OwnerKey))
-		if err == nil && owner.Gateway == gatewayID {
+		if err == nil && fits(owner) {
 			refs = append(refs, vm.ref)
 		}
 	}
@@ -289,7 +289,7 @@ func (s *Session) OwnedBy(ctx context.Context, gatewayID string) ([]cluster.Mach
 	}
 	machines := []cluster.Machine{}
 	for _, o := range objects {
-		if machine, ours := known.machine(o); ours && machine.Gateway == gatewayID {
+		if machine, ours := known.machine(o); ours && fits(machine.Owner) {
 			machine.InFolder = true
 			machines = append(machines, machine)
 		}

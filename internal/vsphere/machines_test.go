@@ -252,12 +252,12 @@ func TestMachinesElsewhere(t *testing.T) {
 			}
 		})
 	}
-	owned, err := s.OwnedBy(t.Context(), testGateway)
+	owned, err := s.Owned(t.Context(), func(o cluster.Owner) bool { return o.Gateway == testGateway })
 	if err != nil || len(owned) != 1 || owned[0].UUID != uuid {
-		t.Errorf("OwnedBy = %v, %v, want the one machine", owned, err)
+		t.Errorf("Owned = %v, %v, want the one machine", owned, err)
 	}
-	if others, err := s.OwnedBy(t.Context(), "gw-2"); err != nil || len(others) != 0 {
-		t.Errorf("OwnedBy another gateway = %v, %v, want none", others, err)
+	if others, err := s.Owned(t.Context(), func(o cluster.Owner) bool { return o.Gateway == "gw-2" }); err != nil || len(others) != 0 {
+		t.Errorf("Owned by another gateway = %v, %v, want none", others, err)
 	}
 	_ = vc
 }

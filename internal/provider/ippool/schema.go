@@ -45,12 +45,10 @@ func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, resp *res
 			},
 			"gateway_id": schema.StringAttribute{
 				Optional: true, Computed: true,
-				MarkdownDescription: "Id of the gateway that leases the addresses. Default: the system gateway, which runs " +
-					"beside the hub. Forces replacement.",
-				PlanModifiers: []planmodifier.String{
-					stringplanmodifier.UseStateForUnknown(), stringplanmodifier.RequiresReplaceIfConfigured(),
-				},
-				Validators: []validator.String{tfkit.GatewayID()},
+				MarkdownDescription: "Id of the gateway that leases the addresses. " + tfkit.DefaultGatewayText + " A change moves the pool with its leases; change the gateway of the cloud accounts that use it in the " +
+					"same apply.",
+				PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
+				Validators:    []validator.String{tfkit.GatewayID()},
 			},
 			"ranges": rangesSchema(),
 			"subnet": schema.StringAttribute{

@@ -29,6 +29,16 @@ func TestDecide(t *testing.T) {
 			in:     situation{Exists: true, Ready: true, SpecKnown: true, Preview: repair},
 			want:   decision{Operations: []string{"power on prod-cp-0"}},
 		},
+		"Blind": {
+			reason: "What nobody can see is not planned.",
+			in:     situation{Exists: true, Ready: true, SpecKnown: true, Blind: true},
+			want:   decision{Keep: true},
+		},
+		"BlindChange": {
+			reason: "What is asked for is, whatever it comes to.",
+			in:     situation{Exists: true, Ready: true, SpecKnown: true, SpecChanged: true, Blind: true},
+			want:   decision{},
+		},
 		"NotReady": {
 			reason: "A cluster that is not ready is waited for, even with nothing left to do.",
 			in:     situation{Exists: true, SpecKnown: true, Preview: nothing},

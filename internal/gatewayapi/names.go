@@ -1,0 +1,9 @@
+package gatewayapi
+
+// HubName is the name in the certificate that a hub shows to gateways inside the tunnel, whatever its URL is.
+const HubName = "hub.palette.internal"
+
+// ReplicaURI is the name in a replica's certificate.
+func ReplicaURI(project, gatewayID, replicaID string) string {
+	return "spiffe://palette/project/" + project + "/gateway/" + gatewayID + "/replica/" + replicaID
+}

@@ -1,0 +1,241 @@
+package tunnel_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/tunnel"
+)
+
+// rawDial opens the WebSocket and nothing in it.
+func (w *world) rawDial() *websocket.Conn {
+	w.t.Helper()
+	ws, _, err := websocket.Dial(w.t.Context(), w.server.URL+tunnel.Path+"?class=control", &websocket.DialOptions{
+		HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: w.public.Pool()}}},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = ws.CloseNow() })
+	return ws
+}
+
+// TestDowngrade speaks what is not this tunnel's protocol in the inner TLS, from either end.
+func TestDowngrade(t *testing.T) {
+	changes := map[string]func(*tls.Config){
+		"TLS12":      func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS12, tls.VersionTLS12 },
+		"OtherALPN":  func(c *tls.Config) { c.NextProtos = []string{"h2"} },
+		"NoALPN":     func(c *tls.Config) { c.NextProtos = nil },
+		"NextALPN":   func(c *tls.Config) { c.NextProtos = []string{"palette-gw/2"} },
+		"SimilarOne": func(c *tls.Config) { c.NextProtos = []string{strings.ToUpper(tunnel.Protocol)} },
+	}
+	for name, change := range changes {
+		t.Run(name+"/ByTheGateway", func(t *testing.T) {
+			w := newWorld(t)
+			config := w.dialConfig(tunnel.ClassControl).InnerTLS
+			config.NextProtos = []string{tunnel.Protocol}
+			change(config)
+			conn := tls.Client(websocket.NetConn(t.Context(), w.rawDial(), websocket.MessageBinary), config)
+			if err := conn.HandshakeContext(t.Context()); err == nil {
+				_, _ = conn.Read(make([]byte, 1))
+			}
+			if err := w.refusal(); !errors.Is(err, tunnel.ErrProtocol) {
+				t.Errorf("the hub got %v, want %v", err, tunnel.ErrProtocol)
+			}
+		})
+		t.Run(name+"/ByTheHub", func(t *testing.T) {
+			w := newWorld(t)
+			w.server.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				ws, err := websocket.Accept(rw, r, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer ws.CloseNow()
+				config := w.accept.TLS.Clone()
+				config.NextProtos = []string{tunnel.Protocol}
+				change(config)
+				conn := tls.Server(websocket.NetConn(context.Background(), ws, websocket.MessageBinary), config)
+				_ = conn.HandshakeContext(context.Background())
+			})
+			if _, err := tunnel.Dial(t.Context(), w.dialConfig(tunnel.ClassControl)); !errors.Is(err, tunnel.ErrProtocol) {
+				t.Errorf("the gateway got %v, want %v", err, tunnel.ErrProtocol)
+			}
+		})
+	}
+}
+
+// TestBeforeLogin sends what an attacker without a certificate could send. Each is refused soon, and others are not disturbed.
+func TestBeforeLogin(t *testing.T) {
+	big := make([]byte, 1<<20)
+	tests := map[string]func(context.Context, *websocket.Conn) error{
+		"GiantFrame": func(ctx context.Context, ws *websocket.Conn) error {
+			return ws.Write(ctx, websocket.MessageBinary, big)
+		},
+		"FragmentedForEver": func(ctx context.Context, ws *websocket.Conn) error {
+			out, err := ws.Writer(ctx, websocket.MessageBinary)
+			for err == nil {
+				_, err = out.Write(big[:100])
+			}
+			return err
+		},
+		"EmptyFragmentsForEver": func(ctx context.Context, ws *websocket.Conn) error {
+			out, err := ws.Writer(ctx, websocket.MessageBinary)
+			for err == nil {
+				_, err = out.Write(nil)
+			}
+			return err
+		},
+		"EmptyMessagesForEver": func(ctx context.Context, ws *websocket.Conn) error {
+			var err error
+			for err == nil {
+				err = ws.Write(ctx, websocket.MessageBinary, nil)
+			}
+			return err
+		},
+		"Text": func(ctx context.Context, ws *websocket.Conn) error {
+			return ws.Write(ctx, websocket.MessageText, []byte("hello"))
+		},
+		"Garbage": func(ctx context.Context, ws *websocket.Conn) error {
+			return ws.Write(ctx, websocket.MessageBinary, []byte("GET / HTTP/1.1"))
+		},
+		"Silence": func(context.Context, *websocket.Conn) error { return nil },
+		"OneByteOfTLS": func(ctx context.Context, ws *websocket.Conn) error {
+			return ws.Write(ctx, websocket.MessageBinary, []byte{22})
+		},
+		"EndlessHello": func(ctx context.Context, ws *websocket.Conn) error {
+			// A ClientHello that says it is 16 MiB long, in records of 16 KiB.
+			record := append([]byte{22, 3, 1, 0x40, 0}, 1, 0xff, 0xff, 0xff)
+			record = append(record, big[:16<<10-4]...)
+			var err error
+			for err == nil {
+				err = ws.Write(ctx, websocket.MessageBinary, record)
+			}
+			return err
+		},
+	}
+	for name, attack := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(w *world) { w.accept.HandshakeTimeout = 200 * time.Millisecond })
+			p := w.connect(w.dialConfig(tunnel.ClassControl), standard())
+			ws := w.rawDial()
+			start := time.Now()
+			wait := inBackground(func() { _ = attack(t.Context(), ws) })
+			if err := w.refusal(); err == nil {
+				t.Error("no error")
+			}
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("the hub took %s to refuse", took)
+			}
+			_ = ws.CloseNow()
+			wait()
+			if _, err := ask(t.Context(), p.session, http.MethodPost, "/echo", "hello"); err != nil {
+				t.Errorf("another tunnel is disturbed: %v", err)
+			}
+		})
+	}
+}
+
+// TestRequestsThatNoGatewaySends are refused without a handshake.
+func TestRequestsThatNoGatewaySends(t *testing.T) {
+	w := newWorld(t)
+	const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	tests := map[string]struct {
+		request string
+		want    string
+	}{
+		"NoClass":      {"GET /gw/v1/tunnel HTTP/1.1\r\nHost: h\r\n" + upgrade, "400"},
+		"OtherClass":   {"GET /gw/v1/tunnel?class=root HTTP/1.1\r\nHost: h\r\n" + upgrade, "400"},
+		"CrossOrigin":  {"GET /gw/v1/tunnel?class=enrol HTTP/1.1\r\nHost: h\r\nOrigin: https://evil.test\r\n" + upgrade, "403"},
+		"SameOrigin":   {"GET /gw/v1/tunnel?class=enrol HTTP/1.1\r\nHost: h\r\nOrigin: https://h\r\n" + upgrade, "403"},
+		"LargeHeader":  {"GET /gw/v1/tunnel?class=enrol HTTP/1.1\r\nHost: h\r\nX-Large: " + strings.Repeat("a", 9<<10) + "\r\n" + upgrade, "431"},
+		"HTTP10":       {"GET /gw/v1/tunnel?class=enrol HTTP/1.0\r\nHost: h\r\n" + upgrade, "426"},
+		"NoUpgrade":    {"GET /gw/v1/tunnel?class=enrol HTTP/1.1\r\nHost: h\r\n", "426"},
+		"Post":         {"POST /gw/v1/tunnel?class=enrol HTTP/1.1\r\nHost: h\r\n" + upgrade, "405"},
+		"OtherVersion": {"GET /gw/v1/tunnel?class=enrol HTTP/1.1\r\nHost: h\r\n" + strings.Replace(upgrade, "13", "8", 1), "400"},
+		"NoKey":        {"GET /gw/v1/tunnel?class=enrol HTTP/1.1\r\nHost: h\r\n" + strings.Replace(upgrade, "Sec-WebSocket-Key", "X", 1), "400"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			conn, err := tls.Dial("tcp", w.server.Listener.Addr().String(), &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: w.public.Pool()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := io.WriteString(conn, tt.request+"\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			answer := make([]byte, 12)
+			if _, err := io.ReadFull(conn, answer); err != nil {
+				t.Fatal(err)
+			}
+			if got := string(answer[9:]); got != tt.want {
+				t.Errorf("status is %s, want %s", got, tt.want)
+			}
+			w.t = t
+			if err := w.refusal(); err == nil {
+				t.Error("no error")
+			}
+		})
+	}
+}
+
+// TestHalfOpenHandshakes fills all places with clients that say nothing. What is above them is told to come back, and once
+// they have been thrown out there is room again.
+func TestHalfOpenHandshakes(t *testing.T) {
+	w := newWorld(t, func(w *world) {
+		w.accept.HandshakeTimeout = 300 * time.Millisecond
+		w.accept.Handshakes = tunnel.NewHandshakes(2)
+	})
+	for range 2 {
+		w.rawDial()
+	}
+	// Sixteen times as many may wait.
+	waiting := make([]net.Conn, 0, 32)
+	for range 32 {
+		conn, err := tls.Dial("tcp", w.server.Listener.Addr().String(), &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: w.public.Pool()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "GET /gw/v1/tunnel?class=enrol HTTP/1.1\r\nHost: h\r\n\r\n")
+		waiting = append(waiting, conn)
+	}
+	// Requests are read in any order; only while the places are taken can there be a refusal.
+	var busy *tunnel.RefusedError
+	for range 50 {
+		conn, err := tunnel.Dial(t.Context(), w.dialConfig(tunnel.ClassControl))
+		if err == nil {
+			_ = conn.Close()
+			continue
+		}
+		if errors.As(err, &busy) {
+			break
+		}
+	}
+	if busy == nil || busy.Status != http.StatusServiceUnavailable || busy.RetryAfter <= 0 {
+		t.Errorf("got %v, want 503 with a time to wait", busy)
+	}
+	for _, conn := range waiting {
+		_ = conn.Close()
+	}
+	for {
+		conn, err := tunnel.Dial(t.Context(), w.dialConfig(tunnel.ClassControl))
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}
