@@ -80,9 +80,9 @@ var faults = map[string]fault{
 	},
 }
 
-// TestFaultInCreate has a fault strike while the first machine is cloned. The apply ends well, and nothing is doubled,
+// TestSiteFaultInCreate has a fault strike while the first machine is cloned. The apply ends well, and nothing is doubled,
 // lost or left to do.
-func TestFaultInCreate(t *testing.T) {
+func TestSiteFaultInCreate(t *testing.T) {
 	for name, f := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // Most of it is waiting for processes.
@@ -112,7 +112,7 @@ func strikeDuringApply(t *testing.T, s *site.Site, f fault) {
 	}
 }
 
-func TestDatabaseRestarted(t *testing.T) {
+func TestSiteDatabaseRestarted(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
 	db := site.NewPostgres(t)
 	s := site.New(t, site.Options{VCenter: unhurried, Database: db.URL, Hubs: 2})
@@ -124,7 +124,7 @@ func TestDatabaseRestarted(t *testing.T) {
 	})
 }
 
-func TestOneOfTwoHubsKilled(t *testing.T) {
+func TestSiteOneOfTwoHubsKilled(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
 	db := site.NewPostgres(t)
 	s := site.New(t, site.Options{VCenter: unhurried, Database: db.URL, Hubs: 2})
@@ -136,7 +136,7 @@ func TestOneOfTwoHubsKilled(t *testing.T) {
 }
 
 // TestReconnect measures how soon a gateway is back when the hub is.
-func TestReconnect(t *testing.T) {
+func TestSiteReconnect(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
 	s := site.New(t, site.Options{Bare: true})
 	s.AddGateway()

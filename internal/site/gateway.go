@@ -1,8 +1,11 @@
 package site
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,8 +29,8 @@ type Replica struct {
 	health string
 }
 
-// policy lets a gateway dial the loopback interface, where the vCenters of tests are.
-const policy = `allow_cidrs:
+// policyText lets a gateway dial the loopback interface, where the vCenters of tests are.
+const policyText = `allow_cidrs:
   - 127.0.0.0/8
   - 10.20.0.0/24
 `
@@ -86,12 +89,17 @@ func (s *Site) pair(name, token string) (*Replica, string, error) {
 	}
 	tokenFile, policyFile := filepath.Join(s.dir, name+".token"), filepath.Join(s.dir, "policy.yaml")
 	write(s.tb, tokenFile, []byte(token+"\n"))
-	write(s.tb, policyFile, []byte(policy))
+	write(s.tb, policyFile, []byte(policyText))
 	out, err := output(s.private, nil, Binary(s.tb), "gateway", "pair", "--hub", endpoint, "--token-file", tokenFile,
 		"--data-dir", r.Dir, "--ca-file", s.tls.file, "--name", name)
-	r.Process = newProcess(s.tb, s.private, name, s.dir, append([]string{
+	command := append([]string{
 		Binary(s.tb), "gateway", "run", "--data-dir", r.Dir, "--policy", policyFile, "--health-listen", r.health,
-	}, s.options.GatewayArgs...))
+	}, s.options.GatewayArgs...)
+	var env []string
+	if s.options.Hurried {
+		command, env = []string{os.Args[0]}, []string{replicaVariable + "=" + r.Dir}
+	}
+	r.Process = newProcess(s.tb, s.private, name, s.dir, command, env...)
 	return r, out, err
 }
 
@@ -112,13 +120,30 @@ func (r *Replica) Metrics() (string, error) { return r.Get("/metrics") }
 // SupportBundle makes a support bundle and returns the files in it by name.
 func (s *Site) SupportBundle(r *Replica) map[string][]byte {
 	s.tb.Helper()
-	file := filepath.Join(s.dir, r.Name+".bundle")
-	run(s.tb, s.private, Binary(s.tb), "gateway", "support-bundle", "--data-dir", r.Dir, "--output", file)
-	text, err := os.ReadFile(file)
+	path := filepath.Join(s.dir, r.Name+".bundle.tar.gz")
+	run(s.tb, s.private, Binary(s.tb), "gateway", "support-bundle", "--data-dir", r.Dir, "--output", path)
+	file, err := os.Open(path)
 	if err != nil {
 		s.tb.Fatal(err)
 	}
-	return map[string][]byte{"whole": text}
+	defer func() { _ = file.Close() }()
+	unzipped, err := gzip.NewReader(file)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	files := map[string][]byte{}
+	for archive := tar.NewReader(unzipped); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err == nil {
+			files[header.Name], err = io.ReadAll(archive)
+		}
+		if err != nil {
+			s.tb.Fatal(err)
+		}
+	}
 }
 
 func (s *Site) healthAddr() string {

@@ -1,14 +1,9 @@
 package site_test
 
 import (
-	"os"
 	"testing"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/site"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	site.Clean()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { site.Main(m) }

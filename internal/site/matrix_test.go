@@ -120,10 +120,10 @@ func (m matrix) strike(t *testing.T, name string, at point) (method string, reac
 	return method, reached
 }
 
-func TestCrashMatrixRemote(t *testing.T) {
+func TestSiteLongCrashMatrix(t *testing.T) {
 	t.Run("Create", func(t *testing.T) {
 		t.Parallel() // Most of it is waiting for processes.
-		s := site.New(t, site.Options{})
+		s := site.New(t, site.Options{Hurried: true})
 		matrix{
 			s: s, slots: site.Slots(1), reset: s.Delete,
 			change: func() *site.Work { return s.Write(s.Spec(1)) },
@@ -131,7 +131,7 @@ func TestCrashMatrixRemote(t *testing.T) {
 	})
 	t.Run("Scale", func(t *testing.T) {
 		t.Parallel()
-		s := site.New(t, site.Options{})
+		s := site.New(t, site.Options{Hurried: true})
 		s.Write(s.Spec(1)).Wait()
 		matrix{
 			s: s, slots: site.Slots(3),
@@ -141,7 +141,7 @@ func TestCrashMatrixRemote(t *testing.T) {
 	})
 	t.Run("Replace", func(t *testing.T) {
 		t.Parallel()
-		s := site.New(t, site.Options{})
+		s := site.New(t, site.Options{Hurried: true})
 		s.Write(s.Spec(1)).Wait()
 		round := 0
 		spec := func() hubapi.ClusterSpec {
@@ -157,7 +157,7 @@ func TestCrashMatrixRemote(t *testing.T) {
 	})
 	t.Run("Delete", func(t *testing.T) {
 		t.Parallel()
-		s := site.New(t, site.Options{})
+		s := site.New(t, site.Options{Hurried: true})
 		create := func() *site.Work { return s.Write(s.Spec(1)) }
 		create().Wait()
 		matrix{s: s, change: s.Delete, reset: create}.run(t, "delete")

@@ -8,16 +8,16 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/site"
 )
 
-// TestPrivateNetwork applies from outside to a vCenter that nothing outside can reach, and cuts the only way there is in
+// TestSitePrivateNetwork applies from outside to a vCenter that nothing outside can reach, and cuts the only way there is in
 // the middle of it.
-func TestPrivateNetwork(t *testing.T) {
+func TestSitePrivateNetwork(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
 	site.NeedPlaces(t)
 	privateNetwork(t, 5*time.Second)
 }
 
-// TestLongNetworkCut has the way cut for two minutes: everybody has noticed by then.
-func TestLongNetworkCut(t *testing.T) {
+// TestSiteLongNetworkCut has the way cut for two minutes: everybody has noticed by then.
+func TestSiteLongNetworkCut(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
 	site.NeedPlaces(t)
 	privateNetwork(t, 2*time.Minute)

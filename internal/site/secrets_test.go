@@ -41,9 +41,9 @@ func (s secret) found(text []byte) string {
 	return ""
 }
 
-// TestSecretsStayWhereTheyBelong runs a whole scenario with everything logged, errors included, and then looks for its
+// TestSiteSecrets runs a whole scenario with everything logged, errors included, and then looks for its
 // secrets in all that was written: logs, records, state, plan, metrics and support bundle.
-func TestSecretsStayWhereTheyBelong(t *testing.T) {
+func TestSiteSecrets(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
 	s := site.New(t, site.Options{
 		VCenter: unhurried, Bare: true,

@@ -25,6 +25,9 @@ type Options struct {
 	Places bool
 	// Bare leaves out the gateway, the cloud account and the address pool, for tests that make them themselves.
 	Bare bool
+	// Hurried has gateways look at their vCenters without a pause, for tests that begin the same again and again. They are
+	// the test's own binary then, so the package needs a TestMain that calls Main.
+	Hurried bool
 	// HubArgs and GatewayArgs are added to the command lines.
 	HubArgs, GatewayArgs []string
 }

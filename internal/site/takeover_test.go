@@ -12,8 +12,8 @@ import (
 // takeoverLimit is how long a gateway may be without a replica that works.
 const takeoverLimit = 15 * time.Second
 
-// TestHolderKilled kills the replica that works on a cluster. The other one takes over and finds what was begun.
-func TestHolderKilled(t *testing.T) {
+// TestSiteHolderKilled kills the replica that works on a cluster. The other one takes over and finds what was begun.
+func TestSiteHolderKilled(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
 	s := site.New(t, site.Options{VCenter: unhurried, Replicas: 2})
 	holder := s.Holder(takeoverLimit)
@@ -38,9 +38,9 @@ func TestHolderKilled(t *testing.T) {
 	s.Verify("all is deleted")
 }
 
-// TestHolderFrozen stops the replica that works on a cluster for longer than its lease, and lets it go on when the other
+// TestSiteHolderFrozen stops the replica that works on a cluster for longer than its lease, and lets it go on when the other
 // one has taken over, while that works or afterwards. No step is done twice.
-func TestHolderFrozen(t *testing.T) {
+func TestSiteHolderFrozen(t *testing.T) {
 	cases := map[string]struct {
 		reason string
 		during bool
