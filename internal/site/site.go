@@ -191,3 +191,11 @@ func (s *Site) At(method string, do func()) (done <-chan struct{}) {
 	})
 	return struck
 }
+
+// VCenterCAFile is a file with the certificate authority that the vCenter is believed by.
+func (s *Site) VCenterCAFile() string {
+	s.tb.Helper()
+	path := s.Path("vcenter-ca.pem")
+	write(s.tb, path, []byte(s.VCenter.CACertificate()))
+	return path
+}

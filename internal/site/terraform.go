@@ -16,6 +16,7 @@ type Terraform struct {
 	site *Site
 	tb   testing.TB
 	cli  string
+	name string
 	env  []string
 	// Dir is where the configuration and the state are.
 	Dir string
@@ -24,10 +25,36 @@ type Terraform struct {
 	runs  int
 }
 
-// NewTerraform makes a directory with a configuration. The provider's settings are in the environment, as CI has them.
+// NewTerraform makes a directory with a configuration.
 func (s *Site) NewTerraform(config string) *Terraform {
 	s.tb.Helper()
-	t := &Terraform{site: s, tb: s.tb, cli: terraformCLI(s.tb), Dir: filepath.Join(s.dir, "terraform")}
+	t := s.newTerraform("terraform")
+	t.Configure(config)
+	return t
+}
+
+// NewExample makes a directory with the files of an example.
+func (s *Site) NewExample(dir string) *Terraform {
+	s.tb.Helper()
+	t := s.newTerraform(filepath.Base(dir))
+	files, err := filepath.Glob(filepath.Join(dir, "*.tf"))
+	if err != nil || len(files) == 0 {
+		s.tb.Fatalf("there is no example in %s: %v", dir, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			s.tb.Fatal(err)
+		}
+		write(s.tb, filepath.Join(t.Dir, filepath.Base(file)), text)
+	}
+	return t
+}
+
+// newTerraform makes an empty directory. The provider's settings are in the environment, as CI has them.
+func (s *Site) newTerraform(name string) *Terraform {
+	s.tb.Helper()
+	t := &Terraform{site: s, tb: s.tb, cli: terraformCLI(s.tb), name: name, Dir: filepath.Join(s.dir, name)}
 	t.Trace = filepath.Join(t.Dir, "trace.log")
 	if err := os.MkdirAll(t.Dir, 0o700); err != nil {
 		s.tb.Fatal(err)
@@ -47,7 +74,6 @@ func (s *Site) NewTerraform(config string) *Terraform {
 		"PALETTE_ENDPOINT=" + s.Endpoint(), "PALETTE_TOKEN=" + s.Token, "PALETTE_CA_CERTIFICATE=" + s.CACertificate(),
 		"TF_VAR_vcenter_password=" + s.VCenter.Password(),
 	}
-	t.Configure(config)
 	return t
 }
 
@@ -85,7 +111,7 @@ func (t *Terraform) Start(args ...string) *Process {
 	t.tb.Helper()
 	t.runs++
 	command := slices.Concat([]string{t.cli, "-chdir=" + t.Dir}, args)
-	p := newProcess(t.tb, t.site.outside, fmt.Sprintf("terraform-%d", t.runs), t.site.dir, command, t.env...)
+	p := newProcess(t.tb, t.site.outside, fmt.Sprintf("%s-%d", t.name, t.runs), t.site.dir, command, t.env...)
 	p.Start()
 	return p
 }
@@ -125,6 +151,16 @@ func (t *Terraform) Settled(reason string, apply *Process) {
 	if out, err := t.Run("plan", "-detailed-exitcode", "-input=false", "-no-color"); err != nil {
 		t.tb.Fatalf("%s: after the apply something is left to do: %v\n%s", reason, err, out)
 	}
+}
+
+// Output returns an output's text.
+func (t *Terraform) Output(name string) string {
+	t.tb.Helper()
+	out, err := t.Run("output", "-raw", name)
+	if err != nil {
+		t.tb.Fatalf("output %s: %v\n%s", name, err, out)
+	}
+	return out
 }
 
 // Destroy destroys what the configuration made, which has to succeed.
