@@ -86,9 +86,18 @@ func TestSiteFaultInCreate(t *testing.T) {
 	for name, f := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // Most of it is waiting for processes.
-			strikeDuringApply(t, site.New(t, site.Options{VCenter: unhurried}), f)
+			strikeDuringApply(t, withGateway(t, site.Options{VCenter: unhurried}), f)
 		})
 	}
+}
+
+// withGateway makes a site in which the rest is Terraform's to make.
+func withGateway(t *testing.T, options site.Options) *site.Site {
+	t.Helper()
+	options.Bare = true
+	s := site.New(t, options)
+	s.AddGateway()
+	return s
 }
 
 func strikeDuringApply(t *testing.T, s *site.Site, f fault) {
@@ -115,7 +124,7 @@ func strikeDuringApply(t *testing.T, s *site.Site, f fault) {
 func TestSiteDatabaseRestarted(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
 	db := site.NewPostgres(t)
-	s := site.New(t, site.Options{VCenter: unhurried, Database: db.URL, Hubs: 2})
+	s := withGateway(t, site.Options{VCenter: unhurried, Database: db.URL, Hubs: 2})
 	strikeDuringApply(t, s, fault{
 		reason: "the hubs wait for their database",
 		strike: func(*site.Site) { db.Crash() },
@@ -127,7 +136,7 @@ func TestSiteDatabaseRestarted(t *testing.T) {
 func TestSiteOneOfTwoHubsKilled(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
 	db := site.NewPostgres(t)
-	s := site.New(t, site.Options{VCenter: unhurried, Database: db.URL, Hubs: 2})
+	s := withGateway(t, site.Options{VCenter: unhurried, Database: db.URL, Hubs: 2})
 	strikeDuringApply(t, s, fault{
 		reason: "the other hub has everything",
 		strike: func(s *site.Site) { s.Hubs[0].Kill() },
@@ -135,11 +144,10 @@ func TestSiteOneOfTwoHubsKilled(t *testing.T) {
 	})
 }
 
-// TestReconnect measures how soon a gateway is back when the hub is.
+// TestSiteReconnect measures how soon a gateway is back when the hub is.
 func TestSiteReconnect(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
-	s := site.New(t, site.Options{Bare: true})
-	s.AddGateway()
+	s := withGateway(t, site.Options{})
 	s.Hubs[0].Kill()
 	<-time.After(5 * time.Second)
 	s.Hubs[0].Start()

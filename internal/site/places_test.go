@@ -25,8 +25,7 @@ func TestSiteLongNetworkCut(t *testing.T) {
 
 func privateNetwork(t *testing.T, cut time.Duration) {
 	t.Helper()
-	s := site.New(t, site.Options{VCenter: unhurried, Places: true, Bare: true})
-	s.AddGateway()
+	s := withGateway(t, site.Options{VCenter: unhurried, Places: true})
 	for _, from := range []string{"outside", "hub"} {
 		if err := s.Dial(from, s.VCenter.Host()); err == nil {
 			t.Errorf("the vCenter can be dialled from %s", from)
