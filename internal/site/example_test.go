@@ -20,7 +20,7 @@ func TestSiteExample(t *testing.T) {
 
 	cluster := s.NewExample("../../examples/remote/cluster")
 	for name, value := range map[string]string{
-		"vcenter": s.VCenter.Host(), "vcenter_username": s.VCenter.Username(), "vcenter_ca_file": s.VCenterCAFile(),
+		"vcenter": s.VCenterHost, "vcenter_username": s.VCenter.Username(), "vcenter_ca_file": s.VCenterCAFile(),
 	} {
 		cluster.Setenv("TF_VAR_"+name, value)
 	}

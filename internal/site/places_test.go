@@ -27,7 +27,7 @@ func privateNetwork(t *testing.T, cut time.Duration) {
 	t.Helper()
 	s := withGateway(t, site.Options{VCenter: unhurried, Places: true})
 	for _, from := range []string{"outside", "hub"} {
-		if err := s.Dial(from, s.VCenter.Host()); err == nil {
+		if err := s.Dial(from, s.VCenterHost); err == nil {
 			t.Errorf("the vCenter can be dialled from %s", from)
 		}
 	}
@@ -39,7 +39,7 @@ func privateNetwork(t *testing.T, cut time.Duration) {
 	if err := s.Dial("private", strings.TrimPrefix(s.Endpoint(), "https://")+":443"); err != nil {
 		t.Errorf("the gateway's side cannot dial the hub: %v", err)
 	}
-	if err := s.Dial("private", s.VCenter.Host()); err != nil {
+	if err := s.Dial("private", s.VCenterHost); err != nil {
 		t.Errorf("the gateway's side cannot dial the vCenter: %v", err)
 	}
 	strikeDuringApply(t, s, fault{

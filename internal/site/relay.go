@@ -29,12 +29,22 @@ type Relay struct {
 // newRelay starts a relay that ends with the test.
 func newRelay(tb testing.TB, targets ...string) *Relay {
 	tb.Helper()
-	var config net.ListenConfig
-	listener, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	return newRelayAt(tb, Here, "127.0.0.1:0", targets...)
+}
+
+// newRelayAt starts a relay that listens in one place and dials from here.
+func newRelayAt(tb testing.TB, place Place, listen string, targets ...string) *Relay {
+	tb.Helper()
+	r := &Relay{targets: targets, conns: map[net.Conn]bool{}}
+	err := place.do(func() error {
+		var config net.ListenConfig
+		var err error
+		r.listener, err = config.Listen(context.Background(), "tcp", listen)
+		return err
+	})
 	if err != nil {
 		tb.Fatalf("starting a relay: %v", err)
 	}
-	r := &Relay{listener: listener, targets: targets, conns: map[net.Conn]bool{}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.work.Go(r.accept)
 	tb.Cleanup(r.close)

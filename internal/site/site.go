@@ -35,7 +35,9 @@ type Options struct {
 // Site is a vCenter, hubs, a gateway, and the paths between them.
 type Site struct {
 	VCenter *testkit.VCenter
-	Hubs    []*Hub
+	// VCenterHost is the vCenter's host:port as a gateway dials it.
+	VCenterHost string
+	Hubs        []*Hub
 	// Front is the way of Terraform, and of this test, to the hubs; nil where the site has places.
 	Front    *Relay
 	Replicas []*Replica
@@ -76,20 +78,17 @@ func New(tb testing.TB, options Options) *Site {
 	return s
 }
 
+// startVCenter runs the vCenter in the test's own process and network. In a site with places a relay in the private one
+// stands for it.
 func (s *Site) startVCenter() {
 	s.tb.Helper()
+	s.options.VCenter.Addresses = append(s.options.VCenter.Addresses, vcenterAddress)
+	s.VCenter = testkit.Start(s.tb, s.options.VCenter)
+	s.VCenterHost = s.VCenter.Host()
 	if s.options.Places {
-		s.options.VCenter.Listen = vcenterAddress + ":443"
+		s.VCenterHost = vcenterAddress + ":443"
+		newRelayAt(s.tb, s.private, s.VCenterHost, s.VCenter.Host())
 	}
-	err := s.private.do(func() error {
-		var err error
-		s.VCenter, err = testkit.Run(s.tb.Context(), s.options.VCenter)
-		return err
-	})
-	if err != nil {
-		s.tb.Fatalf("starting the vCenter: %v", err)
-	}
-	s.tb.Cleanup(s.VCenter.Close)
 }
 
 func (s *Site) startHubs() {
@@ -140,7 +139,7 @@ func (s *Site) newAccount() string {
 	s.tb.Helper()
 	id := uuid.NewString()
 	spec := hubapi.CloudAccountSpec{
-		GatewayID: s.GatewayID, VCenter: s.VCenter.Host(), Username: s.VCenter.Username(),
+		GatewayID: s.GatewayID, VCenter: s.VCenterHost, Username: s.VCenter.Username(),
 		Trust: hubapi.Trust{CACertificate: s.VCenter.CACertificate()},
 	}
 	sealed, _, err := s.Client.SealPassword(s.tb.Context(), id, spec, "", s.VCenter.Password())

@@ -260,6 +260,6 @@ resource "palette_vmware_cluster" "this" {
     }
   }
 }
-`, s.GatewayID, s.VCenter.Host(), s.VCenter.Username(), s.VCenter.CACertificate(),
+`, s.GatewayID, s.VCenterHost, s.VCenter.Username(), s.VCenter.CACertificate(),
 		PoolName, ClusterName, workers)
 }

@@ -24,9 +24,8 @@ type identity struct {
 	leaf        []byte
 }
 
-// newIdentity makes a CA and a certificate for the loopback addresses and the one listened on, as a fresh vCenter does for
-// its own name.
-func newIdentity(listen string) (identity, error) {
+// newIdentity makes a CA and a certificate for the loopback addresses and others, as a fresh vCenter does for its own name.
+func newIdentity(addresses ...string) (identity, error) {
 	now := time.Now()
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -59,8 +58,8 @@ func newIdentity(listen string) (identity, error) {
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		DNSNames:     []string{"localhost", "vcenter.example"},
 	}
-	if host, _, err := net.SplitHostPort(listen); err == nil {
-		if ip := net.ParseIP(host); ip != nil {
+	for _, address := range addresses {
+		if ip := net.ParseIP(address); ip != nil {
 			leaf.IPAddresses = append(leaf.IPAddresses, ip)
 		}
 	}
