@@ -42,6 +42,9 @@ func (h *Hub) tryMove(ctx context.Context, old, next *accountDoc, handover []byt
 		return err
 	}
 	defer unlock()
+	if err := h.checkGateway(ctx, next.Project, next.Spec.GatewayID); err != nil {
+		return err
+	}
 	now, err := h.clustersOf(ctx, old)
 	if err != nil {
 		return err

@@ -64,6 +64,13 @@ func (l *listener) connect(ctx context.Context) error {
 		return err
 	}
 	boot, seq := l.cursor.Boot, l.cursor.Seq
+	// What was kept may not have been acknowledged: the last stream may have ended in between, and the gateway may have
+	// nothing more to report that would be.
+	if boot != "" {
+		if err := l.client.Ack(ctx, gatewayapi.Ack{Boot: boot, Seq: seq}); err != nil {
+			return fmt.Errorf("acknowledging to gateway %s: %w", l.link.Gateway, err)
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	reports := make(chan gatewayapi.Report, reportBatch)
 	group.Go(func() error {
@@ -156,7 +163,7 @@ func (l *listener) noticeRestart(ctx context.Context) error {
 			continue
 		}
 		h.given.forget(d.ID)
-		if _, watchers := h.feed.changes(d.ID); watchers == 0 {
+		if watched, err := h.feed.watchedNow(ctx, d.ID); err != nil || !watched {
 			continue // the next write, or the next watcher, gives it
 		}
 		if err := h.resume(ctx, d.Project, d.ID); err != nil {

@@ -6,16 +6,21 @@ import (
 	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/downloads"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/openapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/tunnel"
 )
 
 // handler is all that is behind the one port.
-func (s *service) handler() http.Handler {
+func (s *service) handler(document []byte) http.Handler {
 	exact := downloads.New("", s.cfg.Version).Handlers()
 	exact["/healthz"] = http.HandlerFunc(healthy)
 	exact["/readyz"] = http.HandlerFunc(s.ready)
 	exact["/metrics"] = s.forOperators(s.metrics.handler())
+	exact[openapi.Path] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(document) // Who has gone does not read it.
+	})
 	exact[tunnel.Path] = s.sessions.Handler()
 	return beside(s.hub.Handler(), exact)
 }

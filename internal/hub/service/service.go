@@ -16,6 +16,7 @@ import (
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/access"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/openapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/sessions"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 )
@@ -130,6 +131,10 @@ func (s *service) openAccess() (err error) {
 
 // run listens and serves until the context ends or something fails.
 func (s *service) run(ctx context.Context) error {
+	document, err := openapi.Document(s.cfg.Version)
+	if err != nil {
+		return err
+	}
 	listener, err := s.listen(ctx)
 	if err != nil {
 		return err
@@ -138,7 +143,7 @@ func (s *service) run(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	group, failed := errgroup.WithContext(life)
-	server := s.server(life, s.handler())
+	server := s.server(life, s.handler(document))
 	group.Go(func() error { return serve(server, listener, "API") })
 	addresses := Addresses{Hub: listener.Addr().String()}
 	servers := []*http.Server{server}
