@@ -78,6 +78,9 @@ func newEnv(tb testing.TB, m mode, opts []testkit.Options) *Env {
 	if len(opts) > 0 {
 		options = opts[0]
 	}
+	if r, ok := m.(*remote); ok {
+		options.Guests.Gateway = r.boot
+	}
 	env := &Env{VCenter: testkit.Start(tb, options), tb: tb, mode: m}
 	m.start(tb)
 	tb.Cleanup(func() { m.stop(tb) })

@@ -103,7 +103,7 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 		resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, keyName, memory)...)
 	}
 	plan.noPairing()
-	plan.Machines = types.ListValueMust(machineType, nil)
+	plan.Machines, plan.Access = types.ListValueMust(machineType, nil), types.StringNull()
 	keep()
 	if !r.pair(ctx, &plan, gateway.ID, memory.Trusted, "Create", &resp.Diagnostics) {
 		return
@@ -113,10 +113,11 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 		return
 	}
 	if !plan.Appliance.IsNull() {
-		var kept sealedPassword
-		kept, gateway = r.deploy(ctx, &plan, gateway, secret, memory.Trusted, timeout, &resp.Diagnostics)
+		gateway = r.deploy(ctx, &plan, gateway, secret, memory.Trusted, timeout, &resp.Diagnostics)
+		if plan.Access.IsNull() {
+			plan.Appliance = types.ObjectNull(plan.Appliance.AttributeTypes(ctx)) // nothing was made, and nothing has to be destroyed
+		}
 		keep()
-		resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, sealedName, kept)...)
 	}
 	if !plan.WaitForConnection.ValueBool() || resp.Diagnostics.HasError() {
 		return
@@ -202,8 +203,6 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	resp.Diagnostics.Append(diags...)
 	secret, diags := readPassword(ctx, req.Config, &plan)
 	resp.Diagnostics.Append(diags...)
-	kept, diags := tfkit.GetPrivate[sealedPassword](ctx, req.Private, sealedName)
-	resp.Diagnostics.Append(diags...)
 	deploys := plan.Machines.IsUnknown()
 	tfkit.SetIdentity(ctx, resp.Identity, state.ID.ValueString(), &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
@@ -245,9 +244,8 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 		wanted := plan.Appliance
 		// What fails leaves the appliance as it was, so that the next apply does the rest.
 		plan.Appliance = state.Appliance
-		gateway = r.redeploy(ctx, &plan, &state, wanted, gateway, secret, memory.Trusted, timeout, &kept, &resp.Diagnostics)
+		gateway = r.redeploy(ctx, &plan, &state, wanted, gateway, secret, memory.Trusted, timeout, &resp.Diagnostics)
 		keep()
-		resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, sealedName, kept)...)
 		if resp.Diagnostics.HasError() {
 			return
 		}
@@ -274,12 +272,10 @@ func (r *Resource) Delete(ctx context.Context, req resource.DeleteRequest, resp 
 		return
 	}
 	if !state.Appliance.IsNull() {
-		kept, diags := tfkit.GetPrivate[sealedPassword](ctx, req.Private, sealedName)
-		resp.Diagnostics.Append(diags...)
 		if r.refuseInUse(ctx, &state, &resp.Diagnostics); resp.Diagnostics.HasError() {
 			return
 		}
-		if r.undeploy(ctx, &state, kept, "", &resp.Diagnostics); resp.Diagnostics.HasError() {
+		if r.undeploy(ctx, &state, &resp.Diagnostics); resp.Diagnostics.HasError() {
 			return
 		}
 	}

@@ -118,6 +118,10 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 			"install":   installSchema(),
 			"appliance": applianceSchema(),
 			"machines":  machinesSchema(),
+			"appliance_access": schema.StringAttribute{
+				Computed: true, Sensitive: true,
+				MarkdownDescription: "The appliance's password, encrypted with a key that only the hub has, for the destruction of the VMs.",
+			},
 			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
 				Create: true, Update: true,
 				CreateDescription: "How long to wait for the connection, such as `30m`. Default: `15m`.",
