@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -189,53 +188,25 @@ func TestRequestsThatNoGatewaySends(t *testing.T) {
 	}
 }
 
-// TestHalfOpenHandshakes fills all places with clients that say nothing. What is above them is told to come back, and once
-// they have been thrown out there is room again.
+// TestHalfOpenHandshakes has a client that says nothing in the only place. Others wait, and are told to come back when they
+// have waited for long; once it has been thrown out there is room again.
 func TestHalfOpenHandshakes(t *testing.T) {
-	w := newWorld(t, func(w *world) {
-		w.accept.HandshakeTimeout = 300 * time.Millisecond
-		w.accept.Handshakes = tunnel.NewHandshakes(2)
-	})
-	for range 2 {
-		w.rawDial()
-	}
-	// Sixteen times as many may wait.
-	waiting := make([]net.Conn, 0, 32)
-	for range 32 {
-		conn, err := tls.Dial("tcp", w.server.Listener.Addr().String(), &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: w.public.Pool()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		_, _ = io.WriteString(conn, "GET /gw/v1/tunnel?class=enrol HTTP/1.1\r\nHost: h\r\n\r\n")
-		waiting = append(waiting, conn)
-	}
-	// Requests are read in any order; only while the places are taken can there be a refusal.
+	handshakes := tunnel.NewHandshakes(1)
+	handshakes.SetPatience(50 * time.Millisecond)
+	w := newWorld(t, func(w *world) { w.accept.HandshakeTimeout, w.accept.Handshakes = time.Second, handshakes })
+	w.rawDial()
 	var busy *tunnel.RefusedError
-	for range 50 {
-		conn, err := tunnel.Dial(t.Context(), w.dialConfig(tunnel.ClassControl))
-		if err == nil {
-			_ = conn.Close()
-			continue
-		}
-		if errors.As(err, &busy) {
-			break
-		}
+	if _, err := tunnel.Dial(t.Context(), w.dialConfig(tunnel.ClassControl)); !errors.As(err, &busy) {
+		t.Fatalf("got %v, want a refusal", err)
 	}
-	if busy == nil || busy.Status != http.StatusServiceUnavailable || busy.RetryAfter <= 0 {
+	if busy.Status != http.StatusServiceUnavailable || busy.RetryAfter <= 0 {
 		t.Errorf("got %v, want 503 with a time to wait", busy)
 	}
-	for _, conn := range waiting {
-		_ = conn.Close()
+	if err := w.refusal(); !errors.Is(err, tunnel.ErrBusy) {
+		t.Errorf("the hub got %v, want %v", err, tunnel.ErrBusy)
 	}
-	for {
-		conn, err := tunnel.Dial(t.Context(), w.dialConfig(tunnel.ClassControl))
-		if err == nil {
-			_ = conn.Close()
-			return
-		}
-		if t.Context().Err() != nil {
-			t.Fatal(err)
-		}
+	if err := w.refusal(); err == nil {
+		t.Error("the hub did not throw the silent client out")
 	}
+	w.passes(w.dialConfig(tunnel.ClassControl))
 }

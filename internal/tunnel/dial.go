@@ -142,6 +142,7 @@ func (cfg DialConfig) upgrade(ctx context.Context, target *url.URL) (*carrier, e
 	if cfg.UserAgent != "" {
 		header.Set("User-Agent", cfg.UserAgent)
 	}
+	//nolint:bodyclose // the websocket owns it, and has read and closed it when it is an error
 	ws, response, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
 		HTTPClient: &http.Client{
 			Transport:     line,
@@ -190,7 +191,7 @@ func (l *line) dial(ctx context.Context, network, address string) (net.Conn, err
 	dialer := net.Dialer{KeepAlive: DefaultHeartbeat.Idle}
 	conn, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("connecting to %s: %w", address, err)
 	}
 	l.socket = conn
 	return conn, nil
