@@ -115,6 +115,9 @@ func (cfg DialConfig) target() (*url.URL, error) {
 	if target.Scheme != "https" && target.Scheme != "http" || target.Host == "" {
 		return nil, fmt.Errorf("the hub's address %q is no https URL", target.Redacted())
 	}
+	if cfg.InnerTLS == nil {
+		return nil, errors.New("a tunnel without an inner TLS is none")
+	}
 	if !cfg.Class.Known() {
 		return nil, fmt.Errorf("there is no tunnel of class %q", cfg.Class)
 	}
