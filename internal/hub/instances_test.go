@@ -188,18 +188,20 @@ func TestDatabaseAway(t *testing.T) {
 	awaitEvent(t, events)
 
 	server.Stop(t)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+"/v1/projects/default/clusters/"+c.ID, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := b.transp.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	p := hubapi.DecodeProblem(resp)
-	if resp.StatusCode != http.StatusServiceUnavailable || p.Code != hubapi.CodeUnreachable || resp.Header.Get("Retry-After") == "" {
-		t.Errorf("got %d %v, Retry-After %q", resp.StatusCode, p, resp.Header.Get("Retry-After"))
+	for _, path := range []string{c.ID, c.ID + "/events"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+"/v1/projects/default/clusters/"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := b.transp.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := hubapi.DecodeProblem(resp)
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusServiceUnavailable || p.Code != hubapi.CodeUnreachable || resp.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: got %d %v, Retry-After %q", path, resp.StatusCode, p, resp.Header.Get("Retry-After"))
+		}
 	}
 	b.gateway.report(say(c, "meanwhile"))
 	server.Resume(t)
