@@ -32,7 +32,7 @@ func newGate(t *testing.T) *gate {
 	t.Helper()
 	g := &gate{t: t}
 	h, err := hub.New(hub.Config{
-		Store: openStore(t), Gateways: directory{},
+		Store: openStore(t), Gateways: hub.NewSystemGateway(systemID, nil),
 		Authenticate: func(r *http.Request) (hub.Principal, error) {
 			role, project, ok := strings.Cut(r.Header.Get("Authorization"), "@")
 			if !ok {
@@ -81,6 +81,11 @@ func (g *gate) take() []store.AuditEntry {
 var needed = map[string]hubapi.Role{
 	"GET /gateways":                             hubapi.RoleViewer,
 	"GET /gateways/{id}":                        hubapi.RoleViewer,
+	"PUT /gateways/{id}":                        hubapi.RoleAdmin,
+	"DELETE /gateways/{id}":                     hubapi.RoleAdmin,
+	"DELETE /gateways/{id}/replicas/{replica}":  hubapi.RoleAdmin,
+	"GET /gateways/{id}/pairings/{pairing}":     hubapi.RoleAdmin,
+	"PUT /gateways/{id}/pairings/{pairing}":     hubapi.RoleAdmin,
 	"GET /cloud-accounts":                       hubapi.RoleViewer,
 	"GET /cloud-accounts/{id}":                  hubapi.RoleViewer,
 	"PUT /cloud-accounts/{id}":                  hubapi.RoleEditor,
@@ -239,7 +244,7 @@ func TestAuditThatCannotBeWritten(t *testing.T) {
 
 func TestReadAudit(t *testing.T) {
 	records := openStore(t)
-	h, err := hub.New(hub.Config{Store: records, Gateways: directory{}, Audit: records.AppendAudit})
+	h, err := hub.New(hub.Config{Store: records, Gateways: hub.NewSystemGateway(systemID, nil), Audit: records.AppendAudit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +298,7 @@ func TestTellsWhenToComeBack(t *testing.T) {
 		"odd":               {errors.New("secret of the house"), 500, ""},
 	} {
 		h, err := hub.New(hub.Config{
-			Store: openStore(t), Gateways: directory{},
+			Store: openStore(t), Gateways: hub.NewSystemGateway(systemID, nil),
 			Authenticate: func(*http.Request) (hub.Principal, error) { return hub.Principal{}, tc.err },
 		})
 		if err != nil {

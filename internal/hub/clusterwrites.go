@@ -197,7 +197,11 @@ func (h *Hub) keepReferring(ctx context.Context, d *clusterDoc) error {
 
 // assign gives a cluster to its gateway. The same generation may be given again.
 func (h *Hub) assign(ctx context.Context, d *clusterDoc) error {
-	assignment, client, err := h.assignment(ctx, d)
+	assignment, err := h.assignment(ctx, d)
+	if err != nil {
+		return err
+	}
+	client, err := h.worker(ctx, d.Project, assignment.Account.Spec.GatewayID)
 	if err != nil {
 		return err
 	}

@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/openapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/tunnel"
 )
 
 // handler is all that is behind the one port.
@@ -20,6 +20,7 @@ func (s *service) handler(document []byte) http.Handler {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write(document) // Who has gone does not read it.
 		}),
+		tunnel.Path: s.sessions.Handler(),
 	})
 }
 
@@ -65,33 +66,4 @@ func (s *service) forOperators(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// alone is the directory of a hub that has at most a gateway beside it.
-type alone struct{ system *System }
-
-var _ hub.GatewayDirectory = alone{}
-
-// IDs implements hub.GatewayDirectory.
-func (a alone) IDs() []string {
-	if a.system == nil {
-		return nil
-	}
-	return []string{a.system.ID}
-}
-
-// SystemID implements hub.GatewayDirectory.
-func (a alone) SystemID() string {
-	if a.system == nil {
-		return ""
-	}
-	return a.system.ID
-}
-
-// RoundTripper implements hub.GatewayDirectory.
-func (a alone) RoundTripper(id string) (http.RoundTripper, bool) {
-	if a.system == nil || id != a.system.ID {
-		return nil, false
-	}
-	return a.system.Transport, true
 }
