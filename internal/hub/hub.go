@@ -68,7 +68,7 @@ func New(cfg Config) (*Hub, error) {
 	h := &Hub{
 		store: cfg.Store, gateways: cfg.Gateways, version: cfg.Version, log: cfg.Log, now: cfg.Clock,
 		authenticate: cfg.Authenticate, source: cfg.Source, audit: cfg.Audit, instrument: cfg.Instrument, pin: cfg.Pin,
-		feed: newFeed(), given: newGivenList(), resumes: newResumes(), stopped: make(chan struct{}),
+		feed: newFeed(cfg.Store), given: newGivenList(), resumes: newResumes(), stopped: make(chan struct{}),
 	}
 	h.fill()
 	return h, nil
@@ -115,5 +115,6 @@ func (h *Hub) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return h.followLinks(ctx) })
 	group.Go(func() error { return h.resumeUnfinished(ctx) })
+	group.Go(func() error { return h.feed.run(ctx) })
 	return group.Wait()
 }
