@@ -6,7 +6,6 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -103,18 +102,33 @@ const (
 	eventsKept = 7 * 24 * time.Hour
 	// eventsPerCluster bounds what is kept of a cluster that lives.
 	eventsPerCluster = 2000
+	pruneEvery       = time.Hour
 )
 
 // Run listens to every gateway until the context ends, and returns the context's error. It may be called once. When it
 // returns, open event streams end, so that their readers can go elsewhere.
 func (h *Hub) Run(ctx context.Context) error {
 	defer close(h.stopped)
-	if err := h.store.Prune(ctx, h.now().Add(-eventsKept), eventsPerCluster); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("removing old events: %w", err)
-	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return h.followLinks(ctx) })
 	group.Go(func() error { return h.resumeUnfinished(ctx) })
 	group.Go(func() error { return h.feed.run(ctx) })
+	group.Go(func() error { return h.prune(ctx) })
 	return group.Wait()
+}
+
+// prune removes old events from time to time. While that fails there are more of them, and nothing else is wrong.
+func (h *Hub) prune(ctx context.Context) error {
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		if err := h.store.Prune(ctx, h.now().Add(-eventsKept), eventsPerCluster); err != nil && ctx.Err() == nil {
+			h.log.WarnContext(ctx, "old events not removed", "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
