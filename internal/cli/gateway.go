@@ -286,4 +286,3 @@ func gatewayBundleCommand(version string) *cobra.Command {
 	cmd.Flags().StringVarP(&path, "output", "o", "palette-gateway-support.tar.gz", "file to write, which must not exist")
 	return cmd
 }
-
