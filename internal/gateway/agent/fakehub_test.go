@@ -296,3 +296,12 @@ func runAgent(t *testing.T, cfg Config) (stop func()) {
 	t.Cleanup(stop)
 	return stop
 }
+
+// clientCertificate is one that is no server's.
+func clientCertificate(a *authority) tls.Certificate {
+	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	der := a.sign(key.Public(), func(c *x509.Certificate) {
+		c.DNSNames, c.ExtKeyUsage = []string{gatewayapi.HubName}, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	})
+	return tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key}
+}
