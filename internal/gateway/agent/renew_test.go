@@ -120,15 +120,14 @@ func TestRevoked(t *testing.T) {
 	hub.enrolled = func(gatewayapi.Enrolment) *hubapi.Problem {
 		return hubapi.NewProblem(hubapi.CodeForbidden, "the replica was revoked")
 	}
-	mine := hub.ca
-	hub.ca = newAuthority(t) // the hub believes no certificate of the old authority
+	hub.stranger.Store(newAuthority(t))
 	runAgent(t, Config{DataDir: dir})
 	waitFor(t, "the status says why", func() bool {
 		status, err := ReadStatus(t.Context(), dir, "test")
 		return err == nil && status.Running != nil && !status.Running.Ready &&
 			bytes.Contains([]byte(status.Running.Trouble), []byte("revoked"))
 	})
-	hub.ca = mine
+	hub.stranger.Store(nil)
 	hub.session()
 }
 
