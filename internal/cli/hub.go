@@ -15,13 +15,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/embedded"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/access"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/openapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/service"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 )
 
 func hubCommand(version string) *cobra.Command {
 	cmd := &cobra.Command{Use: "hub", Short: "Run and administer a hub"}
-	cmd.AddCommand(hubRunCommand(version), hubTokenCommand(), hubAuditCommand())
+	cmd.AddCommand(hubRunCommand(version), hubTokenCommand(), hubAuditCommand(), hubOpenAPICommand(version))
 	return cmd
 }
 
@@ -79,7 +81,7 @@ func hubRunCommand(version string) *cobra.Command {
 			}
 			cfg.Log, cfg.Out = log, cmd.OutOrStdout()
 			cfg.DataDir, cfg.Database = where.dataDir, where.url()
-			if cfg.Proxies, err = service.ParseProxies(proxies); err != nil {
+			if cfg.Proxies, err = access.ParseProxies(proxies...); err != nil {
 				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
@@ -147,4 +149,18 @@ func hubAuditCommand() *cobra.Command {
 		},
 	})
 	return cmd
+}
+
+func hubOpenAPICommand(version string) *cobra.Command {
+	return &cobra.Command{
+		Use: "openapi", Short: "Print the OpenAPI document of the REST API", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			document, err := openapi.Document(version)
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(document)
+			return err
+		},
+	}
 }

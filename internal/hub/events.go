@@ -32,7 +32,8 @@ func (h *Hub) watchCluster(w http.ResponseWriter, r *http.Request, project strin
 	}
 	leave := h.feed.join(id)
 	defer leave()
-	if err := h.resume(r.Context(), project, id); err != nil {
+	err = h.resume(r.Context(), project, id)
+	if _, offline := errors.AsType[*offlineError](err); err != nil && !offline {
 		return answer{}, err
 	}
 	w.Header().Set("Content-Type", hubapi.ContentEvents)

@@ -22,6 +22,8 @@ type Route struct {
 	Query []string
 	// Request and Response are values of the bodies' types; nil is no body.
 	Request, Response any
+	// Conditional tells that If-Match and If-None-Match say what a write is based on.
+	Conditional bool
 	// Stream tells that the answer is many documents, one a line, and has no end of its own.
 	Stream bool
 
@@ -75,14 +77,37 @@ func Routes() []Route {
 }
 
 func gatewayRoutes() []Route {
+	const path = "/gateways"
 	return []Route{
 		{
-			Method: http.MethodGet, Path: "/gateways", Role: hubapi.RoleViewer, Summary: "List gateways", far: true,
-			Response: hubapi.List[hubapi.Gateway]{}, handle: (*Hub).listGateways,
+			Method: http.MethodGet, Path: path, Role: hubapi.RoleViewer, Summary: "List gateways", far: true,
+			Query: []string{"name"}, Response: hubapi.List[hubapi.Gateway]{}, handle: (*Hub).listGateways,
 		},
 		{
-			Method: http.MethodGet, Path: "/gateways/{id}", Role: hubapi.RoleViewer, Summary: "Read a gateway", far: true,
-			Response: hubapi.Gateway{}, handle: (*Hub).getGateway,
+			Method: http.MethodGet, Path: path + "/{id}", Role: hubapi.RoleViewer, far: true,
+			Summary: "Read a gateway, at the latest after the wait and sooner when it has the state",
+			Query:   []string{"wait", "state"}, Response: hubapi.Gateway{}, handle: (*Hub).getGateway,
+		},
+		{
+			Method: http.MethodPut, Path: path + "/{id}", Role: hubapi.RoleAdmin, Summary: "Create or update a gateway", Conditional: true,
+			Request: hubapi.GatewayWrite{}, Response: hubapi.Gateway{}, handle: (*Hub).putGateway,
+		},
+		{
+			Method: http.MethodDelete, Path: path + "/{id}", Role: hubapi.RoleAdmin,
+			Summary: "Delete a gateway that nothing uses, and cut its tunnels", handle: (*Hub).deleteGateway,
+		},
+		{
+			Method: http.MethodDelete, Path: path + "/{id}/replicas/{replica}", Role: hubapi.RoleAdmin,
+			Summary: "Shut a replica of a gateway out for good, and cut its tunnels", handle: (*Hub).revokeReplica,
+		},
+		{
+			Method: http.MethodGet, Path: path + "/{id}/pairings/{pairing}", Role: hubapi.RoleAdmin,
+			Summary: "Read what is known of a pairing token", Response: hubapi.Pairing{}, handle: (*Hub).getPairing,
+		},
+		{
+			Method: http.MethodPut, Path: path + "/{id}/pairings/{pairing}", Role: hubapi.RoleAdmin,
+			Summary: "Announce a pairing token", Request: hubapi.PairingWrite{}, Response: hubapi.Pairing{},
+			handle: (*Hub).putPairing,
 		},
 	}
 }
@@ -100,8 +125,8 @@ func accountRoutes() []Route {
 		},
 		{
 			Method: http.MethodPut, Path: path + "/{id}", Role: hubapi.RoleEditor, far: true,
-			Summary: "Create or update a cloud account, once its vCenter has let the gateway in",
-			Request: hubapi.CloudAccountWrite{}, Response: hubapi.CloudAccount{}, handle: (*Hub).putAccount,
+			Summary:     "Create or update a cloud account, once its vCenter has let the gateway in",
+			Conditional: true, Request: hubapi.CloudAccountWrite{}, Response: hubapi.CloudAccount{}, handle: (*Hub).putAccount,
 		},
 		{
 			Method: http.MethodDelete, Path: path + "/{id}", Role: hubapi.RoleEditor,
@@ -128,7 +153,7 @@ func poolRoutes() []Route {
 		},
 		{
 			Method: http.MethodPut, Path: path + "/{id}", Role: hubapi.RoleEditor, Summary: "Create or update an address pool",
-			Request: hubapi.IPPoolWrite{}, Response: hubapi.IPPool{}, handle: (*Hub).putPool,
+			Conditional: true, Request: hubapi.IPPoolWrite{}, Response: hubapi.IPPool{}, handle: (*Hub).putPool,
 		},
 		{
 			Method: http.MethodDelete, Path: path + "/{id}", Role: hubapi.RoleEditor,
@@ -155,8 +180,8 @@ func clusterRoutes() []Route {
 		},
 		{
 			Method: http.MethodPut, Path: path + "/{id}", Role: hubapi.RoleEditor, far: true,
-			Summary: "Say what a cluster should be, and have its gateway begin",
-			Request: hubapi.ClusterWrite{}, Response: hubapi.Cluster{}, handle: (*Hub).putCluster,
+			Summary:     "Say what a cluster should be, and have its gateway begin",
+			Conditional: true, Request: hubapi.ClusterWrite{}, Response: hubapi.Cluster{}, handle: (*Hub).putCluster,
 		},
 		{
 			Method: http.MethodDelete, Path: path + "/{id}", Role: hubapi.RoleEditor, far: true,

@@ -66,6 +66,7 @@ func parse(text string) (id string, secret []byte, ok bool) {
 	if parsed, err := uuid.Parse(id); !ok || err != nil || parsed.String() != id {
 		return "", nil, false
 	}
-	secret, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	return id, secret, err == nil && len(secret) == secretSize
+	secret, err := base64.RawURLEncoding.DecodeString(encoded)
+	// A token has one form only; the decoder takes others, too.
+	return id, secret, err == nil && len(secret) == secretSize && base64.RawURLEncoding.EncodeToString(secret) == encoded
 }

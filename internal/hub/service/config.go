@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -113,21 +112,4 @@ func OpenRecords(ctx context.Context, database, dataDir string) (store.Database,
 		return nil, fmt.Errorf("making the data directory: %w", err)
 	}
 	return store.Open(ctx, filepath.Join(dataDir, "hub.db"))
-}
-
-// ParseProxies reads addresses and prefixes.
-func ParseProxies(texts []string) (access.Proxies, error) {
-	var all access.Proxies
-	for _, text := range texts {
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
-			addr, addrErr := netip.ParseAddr(text)
-			if addrErr != nil {
-				return nil, fmt.Errorf("%q is neither an address nor a prefix such as 10.0.0.0/8", text)
-			}
-			prefix = netip.PrefixFrom(addr, addr.BitLen())
-		}
-		all = append(all, prefix.Masked())
-	}
-	return all, nil
 }

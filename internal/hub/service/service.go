@@ -16,6 +16,8 @@ import (
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/access"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/openapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/sessions"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 )
 
@@ -26,6 +28,7 @@ type service struct {
 	metrics  *metrics
 	issuers  *access.Issuers
 	guard    *access.Guard
+	sessions *sessions.Sessions
 	hub      *hub.Hub
 	draining atomic.Bool
 	// undo is what close does, last first.
@@ -63,8 +66,12 @@ func (s *service) open(ctx context.Context) error {
 	if err := s.openAccess(); err != nil {
 		return err
 	}
+	pin, err := s.openSessions(ctx)
+	if err != nil {
+		return err
+	}
 	h, err := hub.New(hub.Config{
-		Store: s.records, Gateways: alone{s.cfg.System}, Version: s.cfg.Version, Log: s.cfg.Log,
+		Store: s.records, Gateways: s.sessions, Pin: pin, Version: s.cfg.Version, Log: s.cfg.Log,
 		Authenticate: s.guard.Authenticate, Source: s.cfg.Proxies.Source,
 		Audit: s.records.AppendAudit, Instrument: s.metrics.instrument,
 	})
@@ -124,6 +131,10 @@ func (s *service) openAccess() (err error) {
 
 // run listens and serves until the context ends or something fails.
 func (s *service) run(ctx context.Context) error {
+	document, err := openapi.Document(s.cfg.Version)
+	if err != nil {
+		return err
+	}
 	listener, err := s.listen(ctx)
 	if err != nil {
 		return err
@@ -132,7 +143,7 @@ func (s *service) run(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	group, failed := errgroup.WithContext(life)
-	server := s.server(life, s.handler())
+	server := s.server(life, s.handler(document))
 	group.Go(func() error { return serve(server, listener, "API") })
 	addresses := Addresses{Hub: listener.Addr().String()}
 	servers := []*http.Server{server}
@@ -153,6 +164,14 @@ func (s *service) run(ctx context.Context) error {
 		}
 		return nil
 	})
+	sessionsLife, endSessions := context.WithCancel(life)
+	defer endSessions()
+	group.Go(func() error {
+		if err := s.sessions.Run(sessionsLife); sessionsLife.Err() == nil {
+			return fmt.Errorf("the hub has stopped keeping tunnels: %w", err)
+		}
+		return nil
+	})
 	s.greet(ctx, addresses)
 	s.cfg.Ready(addresses)
 	select {
@@ -167,6 +186,8 @@ func (s *service) run(ctx context.Context) error {
 const (
 	// drainLimit is how long requests that are being answered may still take.
 	drainLimit = 20 * time.Second
+	// tellLimit is how long it may take to tell gateways that the hub is about to go.
+	tellLimit  = 3 * time.Second
 	readHeader = 10 * time.Second
 	idle       = 2 * time.Minute
 	maxHeader  = 64 << 10
@@ -177,6 +198,9 @@ const (
 func (s *service) drain(ctx context.Context, endHub func(), servers []*http.Server) {
 	s.cfg.Log.InfoContext(ctx, "shutting down")
 	s.draining.Store(true)
+	telling, told := context.WithTimeout(ctx, tellLimit)
+	defer told()
+	s.sessions.Drain(telling)
 	endHub()
 	ctx, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()

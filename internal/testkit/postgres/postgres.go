@@ -42,8 +42,8 @@ func Start(tb testing.TB) *Server {
 	if s.as, err = unprivileged(); err != nil {
 		tb.Fatal(err)
 	}
-	// Not the test's own directory: that one is closed to the server's user.
-	if s.dir, err = os.MkdirTemp("", "postgres"); err != nil {
+	s.dir, err = os.MkdirTemp("", "postgres") //nolint:usetesting // The test's own directory is closed to the server's user.
+	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
