@@ -97,7 +97,7 @@ func (h *Hub) writeCluster(
 		d.Status.Phase, d.Spec = hubapi.PhaseProvisioning, spec
 		return d, true, h.keepAndAssign(ctx, d, nil)
 	}
-	if unfinished(old) && h.feed.watched(ctx, old.ID, watchGrace) {
+	if unfinished(old) && h.watched(ctx, old.ID) {
 		return nil, false, busy(old)
 	}
 	if same(old.Spec, spec) {
@@ -264,7 +264,7 @@ func (h *Hub) beginDelete(ctx context.Context, old *clusterDoc) error {
 	switch {
 	case old.DeletedAt != nil && unfinished(old):
 		return h.assign(context.WithoutCancel(ctx), old)
-	case unfinished(old) && h.feed.watched(ctx, old.ID, watchGrace):
+	case unfinished(old) && h.watched(ctx, old.ID):
 		return busy(old)
 	}
 	d := clone(old)

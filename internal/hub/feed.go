@@ -11,6 +11,8 @@ import (
 type feed struct {
 	mu     sync.Mutex
 	topics map[string]*topic
+	// changed is closed and made anew when a cluster gets its first watcher or loses its last one.
+	changed chan struct{}
 }
 
 type topic struct {
@@ -18,7 +20,13 @@ type topic struct {
 	changed  chan struct{} // closed and made anew at each change
 }
 
-func newFeed() *feed { return &feed{topics: map[string]*topic{}} }
+func newFeed() *feed { return &feed{topics: map[string]*topic{}, changed: make(chan struct{})} }
+
+// turn tells that what is watched has changed. The caller holds mu.
+func (f *feed) turn() {
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
 
 // join counts a watcher of the cluster until leave is called.
 func (f *feed) join(id string) (leave func()) {
@@ -28,6 +36,7 @@ func (f *feed) join(id string) (leave func()) {
 	if !ok {
 		t = &topic{changed: make(chan struct{})}
 		f.topics[id] = t
+		f.turn()
 	}
 	t.watchers++
 	return func() {
@@ -37,6 +46,7 @@ func (f *feed) join(id string) (leave func()) {
 		t.wake()
 		if t.watchers == 0 {
 			delete(f.topics, id)
+			f.turn()
 		}
 	}
 }
@@ -63,6 +73,25 @@ func (f *feed) wake(id string) {
 	if t, ok := f.topics[id]; ok {
 		t.wake()
 	}
+}
+
+// wakeAll tells all watchers to look.
+func (f *feed) wakeAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, t := range f.topics {
+		t.wake()
+	}
+}
+
+// watchedTopics returns what is watched, and a channel that is closed when that changes.
+func (f *feed) watchedTopics() (topics []string, changed <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for id := range f.topics {
+		topics = append(topics, clusterTopic(id))
+	}
+	return topics, f.changed
 }
 
 // watched tells whether anybody watches the cluster and goes on watching for the grace: who has just stopped may not

@@ -30,6 +30,8 @@ type Config struct {
 	// Authenticate tells who makes a request; nil takes everyone for the owner, as in embedded mode, where the transport
 	// already decided. An error that holds no *hubapi.Problem is the hub's own trouble.
 	Authenticate func(*http.Request) (Principal, error)
+	// Instance names this instance of the hub among those that share the store; "" is the only one.
+	Instance string
 	// Pin is the SHA-256 of the public key of the authority that gateways know the hub by; empty lets no process be paired
 	// as a gateway.
 	Pin []byte
@@ -50,6 +52,7 @@ type Hub struct {
 	now          func() time.Time
 	authenticate func(*http.Request) (Principal, error)
 	pin          []byte
+	instance     string
 	source       func(*http.Request) string
 	audit        func(context.Context, store.AuditEntry) error
 	instrument   func(route Route, next http.Handler) http.Handler
@@ -67,7 +70,8 @@ func New(cfg Config) (*Hub, error) {
 	}
 	h := &Hub{
 		store: cfg.Store, gateways: cfg.Gateways, version: cfg.Version, log: cfg.Log, now: cfg.Clock,
-		authenticate: cfg.Authenticate, source: cfg.Source, audit: cfg.Audit, instrument: cfg.Instrument, pin: cfg.Pin,
+		authenticate: cfg.Authenticate, source: cfg.Source, audit: cfg.Audit, instrument: cfg.Instrument,
+		pin: cfg.Pin, instance: cfg.Instance,
 		feed: newFeed(), given: newGivenList(), resumes: newResumes(), stopped: make(chan struct{}),
 	}
 	h.fill()
@@ -115,5 +119,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return h.followLinks(ctx) })
 	group.Go(func() error { return h.resumeUnfinished(ctx) })
+	group.Go(func() error { return h.followWakes(ctx) })
+	if h.instance != "" {
+		group.Go(func() error { return h.attend(ctx) })
+	}
 	return group.Wait()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -221,6 +222,11 @@ func (k *keeping) commit(ctx context.Context) error {
 	}
 	if k.lease != nil {
 		b.Put = append(b.Put, k.lease)
+	}
+	for _, e := range k.events {
+		if topic := clusterTopic(e.ClusterID); !slices.Contains(b.Wakes, topic) {
+			b.Wakes = append(b.Wakes, topic)
+		}
 	}
 	return k.hub.store.Commit(ctx, b)
 }

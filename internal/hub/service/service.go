@@ -29,6 +29,8 @@ type service struct {
 	issuers  *access.Issuers
 	guard    *access.Guard
 	sessions *sessions.Sessions
+	// instance names the hub among those that share its records; "" is the only one.
+	instance string
 	hub      *hub.Hub
 	draining atomic.Bool
 	// undo is what close does, last first.
@@ -71,7 +73,7 @@ func (s *service) open(ctx context.Context) error {
 		return err
 	}
 	h, err := hub.New(hub.Config{
-		Store: s.records, Gateways: s.sessions, Pin: pin, Version: s.cfg.Version, Log: s.cfg.Log,
+		Store: s.records, Gateways: s.sessions, Pin: pin, Instance: s.instance, Version: s.cfg.Version, Log: s.cfg.Log,
 		Authenticate: s.guard.Authenticate, Source: s.cfg.Proxies.Source,
 		Audit: s.records.AppendAudit, Instrument: s.metrics.instrument,
 	})

@@ -34,7 +34,8 @@ func (s *service) openSessions(ctx context.Context) (pin []byte, err error) {
 		Source: s.cfg.Proxies.Source,
 	}
 	if s.cfg.shared() {
-		cfg.Instance = uuid.NewString()
+		s.instance = uuid.NewString()
+		cfg.Instance = s.instance
 	}
 	if s.cfg.System != nil {
 		cfg.System = hub.NewSystemGateway(s.cfg.System.ID, s.cfg.System.Transport)
