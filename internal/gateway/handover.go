@@ -16,6 +16,9 @@ import (
 // handOver seals the secrets of an account's clusters to the gateway that gets them. It does so on the word of one who
 // knows the vCenter's password, and for the key that one names: whoever relays the request knows neither.
 func (g *Gateway) handOver(ctx context.Context, r gatewayapi.HandoverRequest) (gatewayapi.HandoverAnswer, error) {
+	if err := g.accounts.mayUse(r.Account); err != nil {
+		return gatewayapi.HandoverAnswer{}, err
+	}
 	word, err := g.openHandover(r)
 	if err != nil {
 		return gatewayapi.HandoverAnswer{}, err

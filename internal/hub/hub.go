@@ -6,7 +6,6 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -68,7 +67,7 @@ func New(cfg Config) (*Hub, error) {
 	h := &Hub{
 		store: cfg.Store, gateways: cfg.Gateways, version: cfg.Version, log: cfg.Log, now: cfg.Clock,
 		authenticate: cfg.Authenticate, source: cfg.Source, audit: cfg.Audit, instrument: cfg.Instrument, pin: cfg.Pin,
-		feed: newFeed(), given: newGivenList(), resumes: newResumes(), stopped: make(chan struct{}),
+		feed: newFeed(cfg.Store), given: newGivenList(), resumes: newResumes(), stopped: make(chan struct{}),
 	}
 	h.fill()
 	return h, nil
@@ -103,17 +102,33 @@ const (
 	eventsKept = 7 * 24 * time.Hour
 	// eventsPerCluster bounds what is kept of a cluster that lives.
 	eventsPerCluster = 2000
+	pruneEvery       = time.Hour
 )
 
 // Run listens to every gateway until the context ends, and returns the context's error. It may be called once. When it
 // returns, open event streams end, so that their readers can go elsewhere.
 func (h *Hub) Run(ctx context.Context) error {
 	defer close(h.stopped)
-	if err := h.store.Prune(ctx, h.now().Add(-eventsKept), eventsPerCluster); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("removing old events: %w", err)
-	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return h.followLinks(ctx) })
 	group.Go(func() error { return h.resumeUnfinished(ctx) })
+	group.Go(func() error { return h.feed.run(ctx) })
+	group.Go(func() error { return h.prune(ctx) })
 	return group.Wait()
+}
+
+// prune removes old events from time to time. While that fails there are more of them, and nothing else is wrong.
+func (h *Hub) prune(ctx context.Context) error {
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		if err := h.store.Prune(ctx, h.now().Add(-eventsKept), eventsPerCluster); err != nil && ctx.Err() == nil {
+			h.log.WarnContext(ctx, "old events not removed", "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
