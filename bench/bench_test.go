@@ -30,8 +30,15 @@ type row struct {
 var table []row
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(fleetVariable); dir != "" {
+		if err := runFleetHub(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(1)
+	}
 	code := m.Run()
 	printTable()
+	printTunnelTable()
 	os.Exit(code)
 }
 

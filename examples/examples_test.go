@@ -74,7 +74,8 @@ func TestEveryExampleIsTested(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tested := map[string]bool{"quickstart": true}
+	// Remote needs processes of its own: internal/site applies it.
+	tested := map[string]bool{"quickstart": true, "remote/gateway": true, "remote/cluster": true}
 	for name := range examples {
 		tested[name] = true
 	}
@@ -88,7 +89,7 @@ func TestExamplesPlan(t *testing.T) {
 	for name, tc := range examples {
 		t.Run(strings.ReplaceAll(name, "/", "_"), func(t *testing.T) {
 			env := acctest.New(t)
-			t.Setenv("PALETTE_DATA_DIR", env.DataDir)
+			env.Setenv(t)
 			before := t.TempDir()
 			write(t, before, "prelude.tf", prelude(t, env, name, tc))
 			for _, file := range tc.before {
@@ -116,7 +117,7 @@ func TestExamplesPlan(t *testing.T) {
 func TestQuickstart(t *testing.T) {
 	t.Setenv("TF_ACC_PROVIDER_NAMESPACE", "terraform-provider-palette")
 	env := acctest.New(t)
-	t.Setenv("PALETTE_DATA_DIR", env.DataDir)
+	env.Setenv(t)
 	authority := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(authority, []byte(env.VCenter.CACertificate()), 0o600); err != nil {
 		t.Fatal(err)

@@ -124,7 +124,7 @@ func (a *accounts) login(ctx context.Context, doc gatewayapi.Account) (*vsphere.
 	if err != nil {
 		return nil, err
 	}
-	return vsphere.Open(ctx, a.sessionConfig(doc, password))
+	return vsphere.Open(ctx, a.sessionConfig(doc.Spec.VCenter, doc.Spec.Username, password, vsphere.Trust(doc.Spec.Trust)))
 }
 
 // password opens an account's password.
@@ -144,10 +144,9 @@ func (a *accounts) password(doc gatewayapi.Account) (string, error) {
 	return string(password), nil
 }
 
-func (a *accounts) sessionConfig(doc gatewayapi.Account, password string) vsphere.Config {
+func (a *accounts) sessionConfig(host, username, password string, trust vsphere.Trust) vsphere.Config {
 	config := vsphere.Config{
-		Host: doc.Spec.VCenter, Username: doc.Spec.Username, Password: password,
-		Trust:     vsphere.Trust(doc.Spec.Trust),
+		Host: host, Username: username, Password: password, Trust: trust,
 		UserAgent: a.userAgent, Pace: a.pace, Calls: a.calls,
 	}
 	if a.policy != nil {

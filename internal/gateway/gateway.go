@@ -111,6 +111,7 @@ func (g *Gateway) Handler() http.Handler {
 	mux.HandleFunc("POST "+gatewayapi.PathObserve, handle(g.observe))
 	mux.HandleFunc("POST "+gatewayapi.PathAssign, handle(g.assign))
 	mux.HandleFunc("POST "+gatewayapi.PathHandover, handle(g.handOver))
+	mux.HandleFunc("POST "+gatewayapi.PathAnchor, handle(g.anchor))
 	mux.HandleFunc("POST "+gatewayapi.PathAck, handle(g.ack))
 	mux.HandleFunc("GET "+gatewayapi.PathEvents, g.serveEvents)
 	mux.HandleFunc("POST "+gatewayapi.PathLease, handle(g.takeLease))

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -17,16 +16,16 @@ import (
 // handOver seals the secrets of an account's clusters to the gateway that gets them. It does so on the word of one who
 // knows the vCenter's password, and for the key that one names: whoever relays the request knows neither.
 func (g *Gateway) handOver(ctx context.Context, r gatewayapi.HandoverRequest) (gatewayapi.HandoverAnswer, error) {
+	if err := g.accounts.mayUse(r.Account); err != nil {
+		return gatewayapi.HandoverAnswer{}, err
+	}
 	word, err := g.openHandover(r)
 	if err != nil {
 		return gatewayapi.HandoverAnswer{}, err
 	}
-	if err := g.accounts.prove(ctx, r.Account, word.Password); err != nil {
-		return gatewayapi.HandoverAnswer{}, err
-	}
 	var answer gatewayapi.HandoverAnswer
 	for _, c := range r.Clusters {
-		sealed, err := g.resealCluster(r, c)
+		sealed, err := g.resealCluster(ctx, r, c, word.Password)
 		if err != nil {
 			return gatewayapi.HandoverAnswer{}, fmt.Errorf("handing over cluster %s: %w", c.ID, err)
 		}
@@ -63,28 +62,28 @@ func notHandedOver(format string, args ...any) *hubapi.Problem {
 }
 
 // resealCluster opens a cluster's secrets and seals them to the other gateway.
-func (g *Gateway) resealCluster(r gatewayapi.HandoverRequest, c gatewayapi.SealedCluster) ([]byte, error) {
+func (g *Gateway) resealCluster(
+	ctx context.Context, r gatewayapi.HandoverRequest, c gatewayapi.SealedCluster, password string,
+) ([]byte, error) {
 	binding := secretsBinding(r.Account.Project, g.cfg.Identity.ID, c.ID)
-	secrets, err := g.cfg.Identity.Key.Open(binding, c.SealedSecrets)
+	kept, err := g.openSecrets(binding, c.SealedSecrets)
 	if err != nil {
 		return nil, err
 	}
+	if err := g.prove(ctx, kept.Anchor, password); err != nil {
+		return nil, err
+	}
 	binding.Gateway = r.Gateway
-	return seal.Seal(r.PublicKey, binding, secrets)
+	return kept.seal(r.PublicKey, binding)
 }
 
-// secretsBinding is what a cluster's secrets are sealed for.
-func secretsBinding(project, gatewayID, clusterID string) seal.Binding {
-	return seal.Binding{Purpose: seal.PurposeClusterSecrets, Project: project, Gateway: gatewayID, Object: clusterID}
-}
-
-// prove tells whether a password is the account's: the one that was sealed, or a newer one that the vCenter takes.
-func (a *accounts) prove(ctx context.Context, doc gatewayapi.Account, password string) error {
-	known, err := a.password(doc)
-	if err == nil && subtle.ConstantTimeCompare([]byte(known), []byte(password)) == 1 {
+// prove tells whether a password is that of the vCenter which the cluster's secrets were made for: the one that was used
+// last, or a newer one that the vCenter takes. What the hub says of the account does not count.
+func (g *Gateway) prove(ctx context.Context, made anchor, password string) error {
+	if made.knows(password) {
 		return nil
 	}
-	session, err := vsphere.Open(ctx, a.sessionConfig(doc, password))
+	session, err := vsphere.Open(ctx, g.accounts.sessionConfig(made.VCenter, made.Username, password, made.Trust))
 	if err != nil {
 		return err
 	}

@@ -133,6 +133,7 @@ func TestHandOver(t *testing.T) {
 // TestHandOverRefused checks that a hub cannot have the secrets of clusters sealed to a key that their owner did not name.
 func TestHandOverRefused(t *testing.T) {
 	vc := testkit.Start(t, testkit.Options{})
+	elsewhere := testkit.Start(t, testkit.Options{})
 	hub, mine := newFakeHub(t)
 	theirs, hostile := newIdentity(t), newIdentity(t)
 	account := accountOf(t, mine, vc, vc.Password())
@@ -162,6 +163,14 @@ func TestHandOverRefused(t *testing.T) {
 			reason: "An old word is not good for ever.",
 			word:   func(w *hubapi.Handover) { w.Expires = time.Now().Add(-time.Second) }, want: hubapi.CodeUntrusted,
 		},
+		"OtherVCenter": {
+			reason: "The hub makes up an account, and a word, for a vCenter of its own that takes any password.",
+			word:   func(w *hubapi.Handover) { w.Password = "guessed" },
+			ask: func(r *gatewayapi.HandoverRequest) {
+				r.Account = accountOf(t, mine, elsewhere, "guessed")
+				r.Account.ID = account.ID
+			}, want: hubapi.CodeCredentials,
+		},
 		"OtherAccount": {
 			reason: "The word for one account does not move another.",
 			ask:    func(r *gatewayapi.HandoverRequest) { r.Account.ID = uuid.NewString() }, want: hubapi.CodeUntrusted,
@@ -179,6 +188,7 @@ func TestHandOverRefused(t *testing.T) {
 			}
 			request := gatewayapi.HandoverRequest{
 				Account: account, Gateway: theirs.ID, PublicKey: theirs.Key.PublicKey(), Sealed: handover(t, account, mine, said),
+				Clusters: []gatewayapi.SealedCluster{anchored(t, mine, vc)},
 			}
 			if tc.ask != nil {
 				tc.ask(&request)
@@ -192,5 +202,51 @@ func TestHandOverRefused(t *testing.T) {
 				t.Errorf("%s\nhanding over: want %q, got %v", tc.reason, tc.want, err)
 			}
 		})
+	}
+}
+
+// anchored is the sealed secrets of a cluster that was made at the vCenter.
+func anchored(t *testing.T, by gateway.Identity, vc *testkit.VCenter) gatewayapi.SealedCluster {
+	t.Helper()
+	text, err := json.Marshal(map[string]any{
+		"secrets": map[string]any{},
+		"anchor": map[string]any{
+			"vcenter": vc.Host(), "username": vc.Username(), "password": vc.Password(),
+			"trust": map[string]any{"CACertificate": vc.CACertificate()},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := uuid.NewString()
+	sealed, err := seal.Seal(by.Key.PublicKey(),
+		seal.Binding{Purpose: seal.PurposeClusterSecrets, Project: "default", Gateway: by.ID, Object: id}, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gatewayapi.SealedCluster{ID: id, SealedSecrets: sealed}
+}
+
+// TestAnchorFollowsTheOwner changes an account in ways that its owner may, and in one that only a hub that lies would.
+func TestAnchorFollowsTheOwner(t *testing.T) {
+	vc := testkit.Start(t, testkit.Options{})
+	elsewhere := testkit.Start(t, testkit.Options{})
+	hub, mine := newFakeHub(t)
+	c := anchored(t, mine, vc)
+	account := accountOf(t, mine, vc, vc.Password())
+	answer, err := hub.client.Anchor(t.Context(), gatewayapi.AnchorRequest{Account: account, Clusters: []gatewayapi.SealedCluster{c}})
+	if err != nil || len(answer.Clusters) != 0 {
+		t.Fatalf("an account that has not changed: %+v, %v", answer, err)
+	}
+	for password, kept := range map[string]bool{vc.Password(): true, "0ther": false} {
+		elsewhere.SetPassword(password)
+		moved := accountOf(t, mine, elsewhere, password)
+		answer, err = hub.client.Anchor(t.Context(), gatewayapi.AnchorRequest{Account: moved, Clusters: []gatewayapi.SealedCluster{c}})
+		if (err == nil) != kept || len(answer.Clusters) == 1 != kept {
+			t.Errorf("another vCenter where the password is %s: %+v, %v; want it to be followed: %v", password, answer, err, kept)
+		}
+		if p, ok := errors.AsType[*hubapi.Problem](err); !kept && (!ok || p.Code != hubapi.CodeUntrusted) {
+			t.Errorf("refused with %v", err)
+		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/bootstrap"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
-	"github.com/terraform-provider-palette/terraform-provider-palette/internal/seal"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/vsphere"
 )
 
@@ -189,40 +188,5 @@ func (r *reconcile) destroy(ctx context.Context, s cluster.Step) error {
 	}
 	gone := s.Identity.InstanceUUID()
 	r.gateway.pools.release(r.assignment.ID, func(uuid string) bool { return uuid != gone })
-	return nil
-}
-
-// ensureSecrets opens the cluster's PKI, or makes it and waits until the hub has kept it: a machine that boots with a
-// PKI that is then forgotten would be lost.
-func (r *reconcile) ensureSecrets(ctx context.Context) error {
-	key := r.gateway.cfg.Identity.Key
-	binding := secretsBinding(r.assignment.Project, r.gateway.cfg.Identity.ID, r.assignment.ID)
-	if len(r.assignment.SealedSecrets) > 0 {
-		text, err := key.Open(binding, r.assignment.SealedSecrets)
-		if err != nil {
-			return fmt.Errorf("opening the cluster's secrets: %w", err)
-		}
-		if err := json.Unmarshal(text, &r.secrets); err != nil {
-			return fmt.Errorf("reading the cluster's secrets: %w", err)
-		}
-		return nil
-	}
-	secrets, err := bootstrap.NewSecrets(r.gateway.now())
-	if err != nil {
-		return err
-	}
-	text, err := json.Marshal(secrets)
-	if err != nil {
-		return fmt.Errorf("encoding the cluster's secrets: %w", err)
-	}
-	sealed, err := seal.Seal(key.PublicKey(), binding, text)
-	if err != nil {
-		return err
-	}
-	if err := r.reporter.keepSecrets(ctx, sealed); err != nil {
-		return err
-	}
-	r.secrets = secrets
-	r.worker.keep(func(a *gatewayapi.Assignment) { a.SealedSecrets = sealed })
 	return nil
 }

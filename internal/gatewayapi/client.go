@@ -95,6 +95,14 @@ func (c *Client) HandOver(ctx context.Context, r HandoverRequest) (HandoverAnswe
 	return answer, err
 }
 
+// Anchor has the gateway bind the secrets of an account's clusters to the account as it is now. Clusters whose secrets stay
+// as they are are not in the answer.
+func (c *Client) Anchor(ctx context.Context, r AnchorRequest) (AnchorAnswer, error) {
+	var answer AnchorAnswer
+	err := c.do(ctx, http.MethodPost, PathAnchor, r, &answer)
+	return answer, err
+}
+
 // Ack tells the gateway what is kept.
 func (c *Client) Ack(ctx context.Context, ack Ack) error {
 	return c.do(ctx, http.MethodPost, PathAck, ack, nil)

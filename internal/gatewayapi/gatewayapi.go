@@ -22,6 +22,7 @@ const (
 	PathEvents        = "/v1/events"
 	PathAck           = "/v1/ack"
 	PathHandover      = "/v1/clusters/handover"
+	PathAnchor        = "/v1/clusters/anchor"
 )
 
 // Info says who a gateway is.
@@ -81,6 +82,17 @@ type SealedCluster struct {
 
 // HandoverAnswer has the clusters' secrets sealed to the other gateway.
 type HandoverAnswer struct {
+	Clusters []SealedCluster `json:"clusters"`
+}
+
+// AnchorRequest asks the gateway to bind the secrets of an account's clusters to the account as it is now.
+type AnchorRequest struct {
+	Account  Account         `json:"account"`
+	Clusters []SealedCluster `json:"clusters"`
+}
+
+// AnchorAnswer has the secrets that were sealed anew.
+type AnchorAnswer struct {
 	Clusters []SealedCluster `json:"clusters"`
 }
 

@@ -135,6 +135,14 @@ func (h *Hub) verifyAndKeep(ctx context.Context, d *accountDoc) error {
 	if err != nil {
 		return err
 	}
+	batch := store.Batch{Put: []*store.Record{record}}
+	if d.Revision > 0 {
+		clusters, err := h.anchored(ctx, d)
+		if err != nil {
+			return err
+		}
+		batch.Put = append(batch.Put, clusters...)
+	}
 	unlock, err := h.store.Lock(ctx, "references")
 	if err != nil {
 		return err
@@ -143,7 +151,7 @@ func (h *Hub) verifyAndKeep(ctx context.Context, d *accountDoc) error {
 	if err := h.checkGateway(ctx, d.Project, d.Spec.GatewayID); err != nil {
 		return err
 	}
-	err = h.store.Commit(ctx, store.Batch{Put: []*store.Record{record}})
+	err = h.store.Commit(ctx, batch)
 	if errors.Is(err, store.ErrNameTaken) {
 		return h.nameTaken(ctx, record)
 	}

@@ -27,18 +27,18 @@ func (p Principal) String() string {
 	return strings.TrimSpace(p.ID + " " + p.Name)
 }
 
-// Later is a problem that passes with time.
-type Later struct {
+// LaterError is a problem that passes with time.
+type LaterError struct {
 	Problem *hubapi.Problem
 	// After is when to try again.
 	After time.Duration
 }
 
 // Error implements error.
-func (l *Later) Error() string { return l.Problem.Error() }
+func (l *LaterError) Error() string { return l.Problem.Error() }
 
 // Unwrap returns the problem.
-func (l *Later) Unwrap() error { return l.Problem }
+func (l *LaterError) Unwrap() error { return l.Problem }
 
 // admit lets a request through to its project only, and only those whose role is enough.
 func (h *Hub) admit(r *http.Request, needed hubapi.Role) (Principal, error) {

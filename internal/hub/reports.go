@@ -163,7 +163,7 @@ func (l *listener) noticeRestart(ctx context.Context) error {
 			continue
 		}
 		h.given.forget(d.ID)
-		if _, watchers := h.feed.changes(d.ID); watchers == 0 {
+		if watched, err := h.feed.watchedNow(ctx, d.ID); err != nil || !watched {
 			continue // the next write, or the next watcher, gives it
 		}
 		if err := h.resume(ctx, d.Project, d.ID); err != nil {

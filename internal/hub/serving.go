@@ -122,7 +122,7 @@ func (h *Hub) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 // refuse writes a problem, and when to come back where that helps.
 func refuse(w http.ResponseWriter, p *hubapi.Problem, err error) {
 	after := time.Second
-	if later, ok := errors.AsType[*Later](err); ok {
+	if later, ok := errors.AsType[*LaterError](err); ok {
 		after = later.After
 	}
 	switch p.Status {
@@ -169,5 +169,5 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	if errors.Is(err, io.EOF) {
 		b.arrived()
 	}
-	return n, err
+	return n, err //nolint:wrapcheck // io.EOF has to stay what it is.
 }

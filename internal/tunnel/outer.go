@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// maxHeld is how much an outer connection gathers before it writes, in bytes: a whole frame with its records.
-const maxHeld = maxFrame + 16*kib
+// maxHeld is how much an outer connection gathers before it writes, in bytes: some records at once, and no more than lets the
+// peer begin with the first while the last are made.
+const maxHeld = 64 * kib
 
 // outer is the connection that carries the WebSocket, already decrypted. The WebSocket writes in pieces of its buffer's size,
 // and the inner TLS record by record. While it is held, an outer connection gathers them into one write, which is what makes

@@ -59,6 +59,19 @@ type Config struct {
 	through func(soap.RoundTripper) soap.RoundTripper
 }
 
+// Login is how a session was opened.
+type Login struct {
+	Host     string
+	Username string
+	Password string
+	Trust    Trust
+}
+
+// Login says how the session was opened.
+func (s *Session) Login() Login {
+	return Login{Host: s.config.Host, Username: s.config.Username, Password: s.config.Password, Trust: s.config.Trust}
+}
+
 // About says what a vCenter is.
 type About struct {
 	// Version is such as "8.0.3", Build the number of the build, APIVersion such as "8.0.3.0".

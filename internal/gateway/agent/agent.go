@@ -232,7 +232,7 @@ func (a *agent) rejoin(ctx context.Context, url string) error {
 	}
 	a.log.InfoContext(ctx, "asking for a certificate by the identity key", "url", url)
 	id := a.dir.identity
-	return rejoin(ctx, a.dir, way{url: url, dial: a.dial, inner: hubTLS(id), log: a.log}, a.cfg.Version)
+	return rejoin(ctx, a.dir, way{url: url, dial: a.dial, inner: hubTLS(id)}, a.cfg.Version)
 }
 
 // handler is what a hub may ask in a session: the gateway's own API, and what concerns the replica.

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -41,7 +40,19 @@ type way struct {
 	url   string
 	dial  dialer
 	inner *tls.Config
-	log   *slog.Logger
+}
+
+// begun tells whether the hub has been told who the applicant is, and decided whether it has granted or refused.
+func (a *applicant) begun() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asked
+}
+
+func (a *applicant) decided() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.taken || a.err != nil
 }
 
 // enrol asks the hub for an identity and returns when it is on disk, or why not.

@@ -154,6 +154,12 @@ func readIdentity(dir string) (identity, error) {
 	return id, nil
 }
 
+// IsPaired tells whether there is a good identity in a data directory.
+func IsPaired(dir string) bool {
+	_, err := readIdentity(dir)
+	return err == nil
+}
+
 func (id identity) check() error {
 	if len(id.IdentityKey) != ed25519.SeedSize {
 		return errors.New("it holds no identity key")

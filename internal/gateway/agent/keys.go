@@ -26,11 +26,21 @@ func newTLSKey() (pkcs8, csr []byte, err error) {
 	if pkcs8, err = x509.MarshalPKCS8PrivateKey(key); err != nil {
 		return nil, nil, fmt.Errorf("encoding the TLS key: %w", err)
 	}
-	csr, err = x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	csr, err = requestFor(pkcs8)
+	return pkcs8, csr, err
+}
+
+// requestFor makes a request for a certificate for a key.
+func requestFor(pkcs8 []byte) ([]byte, error) {
+	key, err := x509.ParsePKCS8PrivateKey(pkcs8)
 	if err != nil {
-		return nil, nil, fmt.Errorf("making a certificate request: %w", err)
+		return nil, fmt.Errorf("reading the TLS key: %w", err)
 	}
-	return pkcs8, csr, nil
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return nil, fmt.Errorf("making a certificate request: %w", err)
+	}
+	return csr, nil
 }
 
 // pinnedTLS believes a hub whose certificate was issued by the CA with the given pin, and no other.

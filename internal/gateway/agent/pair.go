@@ -3,14 +3,11 @@ package agent
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,7 +39,6 @@ type PairConfig struct {
 	// Replace forgets the identity that is there.
 	Replace bool
 	Version string
-	Log     *slog.Logger
 }
 
 // Paired says what came of a pairing.
@@ -75,21 +71,40 @@ func Pair(ctx context.Context, cfg PairConfig) (Paired, error) {
 		return Paired{}, fmt.Errorf("%s is paired already, as replica %s of gateway %q: to start over, pair with --replace",
 			cfg.DataDir, id.Replica, id.GatewayName)
 	}
-	p, err := newPairing(cfg, token)
+	p, err := newPairing(cfg, token, dir)
 	if err != nil {
 		return Paired{}, err
 	}
-	p.dir = dir
 	before := dir.identity()
-	a := &applicant{
-		signer: p.signer, take: p.take, fill: p.fill,
-		blank: gatewayapi.Enrolment{Name: cfg.Name, Version: cfg.Version, CSR: p.csr},
-	}
-	err = a.enrol(ctx, way{url: cfg.Hub, dial: dial, inner: pinnedTLS(token.Pin), log: cfg.Log})
-	if err != nil {
-		return Paired{}, errors.Join(err, p.undo(before))
+	if err := p.enrol(ctx, way{url: cfg.Hub, dial: dial, inner: pinnedTLS(token.Pin)}); err != nil {
+		return Paired{}, errors.Join(explained(err), p.undo(before))
 	}
 	return p.paired(), nil
+}
+
+const (
+	// pairTries is how often a pairing is begun whose conversation is cut off.
+	pairTries = 4
+	pairPause = time.Second
+)
+
+// enrol asks the hub for the identity. When an answer is lost, the hub may have used the token up: it lets whoever used it
+// come again with the same keys, which are on disk until it is decided.
+func (p *pairing) enrol(ctx context.Context, w way) error {
+	for try := 1; ; try++ {
+		a := &applicant{
+			signer: p.keys.signer(), take: p.take, fill: p.fill,
+			blank: gatewayapi.Enrolment{Name: p.cfg.Name, Version: p.cfg.Version, CSR: p.csr},
+		}
+		err := a.enrol(ctx, w)
+		if err == nil || a.decided() {
+			return errors.Join(err, p.dir.forgetPending())
+		}
+		if !a.begun() || try == pairTries || ctx.Err() != nil {
+			return err
+		}
+		pause(ctx, pairPause)
+	}
 }
 
 // pairing is one pairing under way: its token and the keys that were made for it.
@@ -97,8 +112,7 @@ type pairing struct {
 	cfg      PairConfig
 	token    hubapi.PairingToken
 	dir      *directory
-	signer   ed25519.PrivateKey
-	tlsKey   []byte
+	keys     pendingKeys
 	csr      []byte
 	transfer *seal.PrivateKey
 	sealing  *seal.PrivateKey // the gateway's key, if this replica is its first
@@ -107,19 +121,19 @@ type pairing struct {
 	kept     bool
 }
 
-func newPairing(cfg PairConfig, token hubapi.PairingToken) (*pairing, error) {
-	p := &pairing{cfg: cfg, token: token}
+func newPairing(cfg PairConfig, token hubapi.PairingToken, dir *directory) (*pairing, error) {
+	p := &pairing{cfg: cfg, token: token, dir: dir}
 	var err error
-	if _, p.signer, err = ed25519.GenerateKey(rand.Reader); err != nil {
-		return nil, fmt.Errorf("making an identity key: %w", err)
-	}
-	if p.tlsKey, p.csr, err = newTLSKey(); err != nil {
+	if p.keys, err = dir.pending(token.ID); err != nil {
 		return nil, err
 	}
-	if p.transfer, err = seal.NewPrivateKey(); err != nil {
+	if p.csr, err = requestFor(p.keys.TLSKey); err != nil {
 		return nil, err
 	}
-	if p.sealing, err = seal.NewPrivateKey(); err != nil {
+	if p.transfer, err = seal.ParsePrivateKey(p.keys.Transfer); err != nil {
+		return nil, err
+	}
+	if p.sealing, err = seal.ParsePrivateKey(p.keys.Sealing); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -140,7 +154,7 @@ func (p *pairing) take(g gatewayapi.Grant) (gatewayapi.Taken, error) {
 		return gatewayapi.Taken{}, errors.New("it is for another gateway than the token")
 	}
 	believed := func(c *x509.Certificate) bool { return bytes.Equal(pinOf(c), p.token.Pin) }
-	if err := checkGrant(g, p.tlsKey, believed); err != nil {
+	if err := checkGrant(g, p.keys.TLSKey, believed); err != nil {
 		return gatewayapi.Taken{}, err
 	}
 	key, err := p.gatewayKey(g)
@@ -237,8 +251,8 @@ func (p *pairing) keep(g gatewayapi.Grant, key *seal.PrivateKey) error {
 		*id = identity{
 			Hub: p.cfg.Hub, Proxy: p.cfg.Proxy, OuterCA: p.cfg.OuterCA,
 			Gateway: g.Gateway, GatewayName: g.GatewayName, Project: g.Project, Replica: g.Replica, Name: p.cfg.Name,
-			CA: string(g.CA), Certificate: g.Certificate, TLSKey: p.tlsKey,
-			IdentityKey: p.signer.Seed(), SealingKey: private,
+			CA: string(g.CA), Certificate: g.Certificate, TLSKey: p.keys.TLSKey,
+			IdentityKey: p.keys.Identity, SealingKey: private,
 			Introductions: []introduction{invited}, InvitedOnly: p.token.Kept,
 			Used: map[string]usedPairing{p.token.ID: {Transfer: transfer[:], At: now}},
 		}

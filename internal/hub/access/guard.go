@@ -143,5 +143,5 @@ func bearerToken(r *http.Request) (string, error) {
 }
 
 func later(wait time.Duration, format string, args ...any) error {
-	return &hub.Later{Problem: hubapi.NewProblem(hubapi.CodeRateLimited, format, args...), After: wait}
+	return &hub.LaterError{Problem: hubapi.NewProblem(hubapi.CodeRateLimited, format, args...), After: wait}
 }

@@ -96,7 +96,7 @@ func TestThrottling(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var later *hub.Later
+	var later *hub.LaterError
 	if _, err := d.knock(good); !errors.As(err, &later) || later.After != 100*time.Millisecond || later.Problem.Code != hubapi.CodeRateLimited {
 		t.Fatalf("the sixth of a burst of five: %v", err)
 	}
@@ -151,7 +151,7 @@ func TestDatabaseTroubleIsNobodysFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 5 {
-		if _, err := d.knock("Bearer " + d.text); err == nil || errors.Is(err, errUnauthorized) || errors.As(err, new(*hub.Later)) {
+		if _, err := d.knock("Bearer " + d.text); err == nil || errors.Is(err, errUnauthorized) || errors.As(err, new(*hub.LaterError)) {
 			t.Fatalf("while the database is closed: %v", err)
 		}
 	}

@@ -34,7 +34,7 @@ type Config struct {
 	// SecretFile holds the 32 bytes that what the hub keeps secret is encrypted with; it is made if it is missing. "" is a
 	// file in DataDir.
 	SecretFile string
-	// AdvertiseURL is how clients and gateways reach the hub, where that differs from the address.
+	// AdvertiseURL is how gateways reach this very hub, where it is one of several behind a common name.
 	AdvertiseURL string
 	// OIDCConfig is a file that says which issuers vouch for workloads; "" is none.
 	OIDCConfig string

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/downloads"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/openapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/tunnel"
@@ -12,16 +13,16 @@ import (
 
 // handler is all that is behind the one port.
 func (s *service) handler(document []byte) http.Handler {
-	return beside(s.hub.Handler(), map[string]http.Handler{
-		"/healthz": http.HandlerFunc(healthy),
-		"/readyz":  http.HandlerFunc(s.ready),
-		"/metrics": s.forOperators(s.metrics.handler()),
-		openapi.Path: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write(document) // Who has gone does not read it.
-		}),
-		tunnel.Path: s.sessions.Handler(),
+	exact := downloads.New("", s.cfg.Version).Handlers()
+	exact["/healthz"] = http.HandlerFunc(healthy)
+	exact["/readyz"] = http.HandlerFunc(s.ready)
+	exact["/metrics"] = s.forOperators(s.metrics.handler())
+	exact[openapi.Path] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(document) // Who has gone does not read it.
 	})
+	exact[tunnel.Path] = s.sessions.Handler()
+	return beside(s.hub.Handler(), exact)
 }
 
 // metricsHandler is what is behind the port for metrics, which only those reach who may.

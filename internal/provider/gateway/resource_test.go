@@ -274,7 +274,7 @@ func TestAccGatewayKeyChange(t *testing.T) {
 func TestAccGatewayRefusals(t *testing.T) {
 	t.Parallel()
 	hub := newFakeHub(t)
-	env := acctest.New(t)
+	env := acctest.NewEmbedded(t)
 	resource.UnitTest(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories(),
 		Steps: []resource.TestStep{

@@ -58,6 +58,7 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Labels that `palette_gateways` chooses by, such as `site = \"north\"`.",
 				Validators: []validator.Map{
+					tfkit.NoNulls{},
 					mapvalidator.KeysAre(stringvalidator.LengthBetween(1, longestLabel)),
 					mapvalidator.ValueStringsAre(stringvalidator.LengthAtMost(longestLabel)),
 				},
