@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/authority"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/roster"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
@@ -27,6 +30,10 @@ func (s *Sessions) Handler() http.Handler {
 		address := s.cfg.Source(r)
 		switch class := tunnel.Class(r.URL.Query().Get("class")); class {
 		case tunnel.ClassControl:
+			if slices.Contains(strings.Split(r.Header.Get(gatewayapi.HeaderInstances), ","), s.cfg.Instance) {
+				hubapi.WriteProblem(w, hubapi.NewProblem(hubapi.CodeInUse, "the gateway has a session with this instance of the hub"))
+				return
+			}
 			if session := s.accept(w, r, address); session != nil {
 				s.hand(session, func(ctx context.Context) { s.control(ctx, session, address) })
 			}
