@@ -90,6 +90,11 @@ func (h *Hub) enter(w http.ResponseWriter, r *http.Request, v *visit) (a answer,
 	if v.who, err = h.admit(r, v.route.Role); err != nil {
 		return answer{}, err
 	}
+	if v.route.Stream {
+		ctx, leave := h.whileGood(r.Context(), v.who)
+		defer leave()
+		r = r.WithContext(ctx)
+	}
 	return v.route.handle(h, w, r, r.PathValue("project"))
 }
 
