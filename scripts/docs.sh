@@ -31,3 +31,6 @@ TF_CLI_CONFIG_FILE=$work/cli.tfrc "$cli" -chdir="$work/config" providers schema 
 
 go tool -modfile=tools/go.mod tfplugindocs generate --provider-name palette --rendered-provider-name Palette \
 	--providers-schema "$work/schema.json"
+
+# The document of the hub's API is made from the routes and types themselves.
+"$work/bin/terraform-provider-palette" hub openapi >docs/openapi.json

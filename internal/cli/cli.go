@@ -44,6 +44,7 @@ func Run(ctx context.Context, version string, args []string, out io.Writer) erro
 			return err
 		},
 	})
+	root.AddCommand(hubCommand(version), gatewayCommand(version))
 	root.SetArgs(args)
 	root.SetOut(out)
 	return root.ExecuteContext(ctx)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gateway/policy"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/vsphere"
@@ -17,6 +18,8 @@ import (
 // accounts holds one vCenter session for each cloud account, however many clusters use it.
 type accounts struct {
 	identity  Identity
+	policy    *policy.Policy
+	calls     func(vsphere.Call)
 	userAgent string
 	pace      time.Duration
 
@@ -44,7 +47,8 @@ type account struct {
 func newAccounts(cfg Config) *accounts {
 	ctx, stop := context.WithCancel(context.Background())
 	return &accounts{
-		ctx: ctx, stop: stop, identity: cfg.Identity, userAgent: "terraform-provider-palette-gateway/" + cfg.Version, pace: cfg.Pace,
+		ctx: ctx, stop: stop, identity: cfg.Identity, policy: cfg.Policy, calls: cfg.Calls,
+		userAgent: "terraform-provider-palette-gateway/" + cfg.Version, pace: cfg.Pace,
 		open: map[string]*account{},
 	}
 }
@@ -113,29 +117,70 @@ func (a *account) wait(ctx context.Context) (*vsphere.Session, error) {
 }
 
 func (a *accounts) login(ctx context.Context, doc gatewayapi.Account) (*vsphere.Session, error) {
-	if doc.Spec.GatewayID != a.identity.ID {
-		return nil, &hubapi.Problem{
-			Code: hubapi.CodeInvalid, Field: "/gateway_id", Title: "Not my account",
-			Detail: fmt.Sprintf("cloud account %s belongs to gateway %s, this is %s", doc.Name, doc.Spec.GatewayID, a.identity.ID),
-		}
+	if err := a.mayUse(doc); err != nil {
+		return nil, err
 	}
-	binding, err := hubapi.PasswordBinding(doc.Project, doc.ID, doc.Spec)
+	password, err := a.password(doc)
 	if err != nil {
 		return nil, err
 	}
+	return vsphere.Open(ctx, a.sessionConfig(doc.Spec.VCenter, doc.Spec.Username, password, vsphere.Trust(doc.Spec.Trust)))
+}
+
+// password opens an account's password.
+func (a *accounts) password(doc gatewayapi.Account) (string, error) {
+	binding, err := hubapi.PasswordBinding(doc.Project, doc.ID, doc.Spec)
+	if err != nil {
+		return "", err
+	}
 	password, err := a.identity.Key.Open(binding, doc.SealedPassword)
 	if err != nil {
-		return nil, &hubapi.Problem{
+		return "", &hubapi.Problem{
 			Code: hubapi.CodeCredentials, Field: "/password_wo", Title: "Password cannot be opened",
 			Detail: err.Error(),
 			Hint:   "Give the password again by raising password_wo_version.",
 		}
 	}
-	return vsphere.Open(ctx, vsphere.Config{
-		Host: doc.Spec.VCenter, Username: doc.Spec.Username, Password: string(password),
-		Trust:     vsphere.Trust(doc.Spec.Trust),
-		UserAgent: a.userAgent, Pace: a.pace,
-	})
+	return string(password), nil
+}
+
+func (a *accounts) sessionConfig(host, username, password string, trust vsphere.Trust) vsphere.Config {
+	config := vsphere.Config{
+		Host: host, Username: username, Password: password, Trust: trust,
+		UserAgent: a.userAgent, Pace: a.pace, Calls: a.calls,
+	}
+	if a.policy != nil {
+		config.Reach = a.policy.Reach
+	}
+	return config
+}
+
+// mayUse tells why this gateway has nothing to do with an account, if so. A hub is not believed: what it hands on may be
+// another gateway's, or changed.
+func (a *accounts) mayUse(doc gatewayapi.Account) error {
+	if doc.Spec.GatewayID != a.identity.ID {
+		return &hubapi.Problem{
+			Code: hubapi.CodeInvalid, Field: "/gateway_id", Title: "Not my account",
+			Detail: fmt.Sprintf("cloud account %s belongs to gateway %s, this is %s", doc.Name, doc.Spec.GatewayID, a.identity.ID),
+		}
+	}
+	if err := a.identity.worksFor(doc.Project); err != nil {
+		return err
+	}
+	if host, err := hubapi.CanonicalVCenter(doc.Spec.VCenter); err != nil || host != doc.Spec.VCenter {
+		return hubapi.NewProblem(hubapi.CodeInvalid, "the vCenter's address is not in its canonical form").At("/vcenter")
+	}
+	if a.policy == nil {
+		return nil
+	}
+	return a.policy.VCenter(doc.Spec.VCenter)
+}
+
+// count is how many sessions are open or being opened.
+func (a *accounts) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.open)
 }
 
 func (a *accounts) close(ctx context.Context) error {

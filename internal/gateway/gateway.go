@@ -12,7 +12,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gateway/policy"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/vsphere"
 )
 
 // Config is what a gateway needs.
@@ -26,6 +28,13 @@ type Config struct {
 	Pace time.Duration
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Leased tells that the gateway has replicas: it works on clusters only while it has the lease. The system gateway has
+	// none.
+	Leased bool
+	// Policy says what the gateway may reach and do; nil is anything, as for the system gateway.
+	Policy *policy.Policy
+	// Calls is told of each call to a vCenter when it ends; nil is nobody.
+	Calls func(vsphere.Call)
 }
 
 // Gateway answers a hub and carries out its clusters.
@@ -36,6 +45,7 @@ type Gateway struct {
 	reports  *reportLog
 	now      func() time.Time
 	pools    *addressPools
+	lease    *lease
 
 	mu      sync.Mutex
 	ctx     context.Context //nolint:containedctx // The life of the workers, which outlive the request that starts them.
@@ -61,10 +71,12 @@ func New(cfg Config) *Gateway {
 		reports: newReportLog(cfg.Now),
 		now:     cfg.Now,
 		workers: map[string]*worker{},
+		lease:   newLease(ctx, cfg.Leased),
 	}
 	g.pools = newAddressPools(cfg.Now, func(r gatewayapi.PoolReport) int64 {
 		return g.reports.publish(gatewayapi.Report{Pool: &r})
 	})
+	g.pools.own(!cfg.Leased)
 	g.accounts = newAccounts(cfg)
 	return g
 }
@@ -73,6 +85,7 @@ func New(cfg Config) *Gateway {
 // gateway finds what they made.
 func (g *Gateway) Close(ctx context.Context) error {
 	g.stop()
+	g.lease.close()
 	done := make(chan struct{})
 	go func() {
 		g.running.Wait()
@@ -97,7 +110,31 @@ func (g *Gateway) Handler() http.Handler {
 	mux.HandleFunc("POST "+gatewayapi.PathPreview, handle(g.preview))
 	mux.HandleFunc("POST "+gatewayapi.PathObserve, handle(g.observe))
 	mux.HandleFunc("POST "+gatewayapi.PathAssign, handle(g.assign))
+	mux.HandleFunc("POST "+gatewayapi.PathHandover, handle(g.handOver))
+	mux.HandleFunc("POST "+gatewayapi.PathAnchor, handle(g.anchor))
 	mux.HandleFunc("POST "+gatewayapi.PathAck, handle(g.ack))
 	mux.HandleFunc("GET "+gatewayapi.PathEvents, g.serveEvents)
+	mux.HandleFunc("POST "+gatewayapi.PathLease, handle(g.takeLease))
 	return mux
+}
+
+// State is what a gateway is doing, for people who look after it.
+type State struct {
+	// Holder tells that the gateway has the lease, of Epoch.
+	Holder bool  `json:"holder"`
+	Epoch  int64 `json:"epoch"`
+	// Clusters are worked on now; Sessions are open with vCenters; Unkept are reports that the hub has not kept yet.
+	Clusters int `json:"clusters"`
+	Sessions int `json:"sessions"`
+	Unkept   int `json:"unkept"`
+}
+
+// State says what the gateway is doing now.
+func (g *Gateway) State() State {
+	s := State{Sessions: g.accounts.count(), Unkept: g.reports.unkept()}
+	s.Epoch, s.Holder = g.lease.current()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s.Clusters = len(g.workers)
+	return s
 }

@@ -51,7 +51,7 @@ func (g *Gateway) verifyAccount(ctx context.Context, doc gatewayapi.Account) (hu
 	if doc.Spec.Verify != nil {
 		missing, err := session.MissingPrivileges(ctx, vsphere.VerifyObjects(*doc.Spec.Verify))
 		if err != nil {
-			return hubapi.CloudAccountStatus{}, err
+			return hubapi.CloudAccountStatus{}, verifyProblem(*doc.Spec.Verify, err)
 		}
 		if len(missing) > 0 {
 			return hubapi.CloudAccountStatus{}, privilegesProblem(doc.Spec.Username, missing)

@@ -7,16 +7,28 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/google/uuid"
 
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/seal"
 )
 
 // Identity is all a gateway has of its own: who it is, and the key that opens what was sealed to it.
 type Identity struct {
-	ID  string
-	Key *seal.PrivateKey
+	ID string
+	// Project is the one project the gateway works for; "" is any, as for the system gateway.
+	Project string
+	Key     *seal.PrivateKey
+}
+
+// worksFor tells why the gateway does nothing for a project, if so.
+func (id Identity) worksFor(project string) error {
+	if id.Project == "" || id.Project == project {
+		return nil
+	}
+	return hubapi.NewProblem(hubapi.CodeForbidden, "the gateway works for another project")
 }
 
 type identityFile struct {
@@ -59,13 +71,14 @@ func newIdentity(path string) (Identity, error) {
 	if err != nil {
 		return Identity{}, fmt.Errorf("encoding the gateway's identity: %w", err)
 	}
-	if err := writeWhole(path, text); err != nil {
+	if err := WriteWhole(path, text); err != nil {
 		return Identity{}, fmt.Errorf("keeping the gateway's identity: %w", err)
 	}
 	return id, nil
 }
 
-func writeWhole(path string, content []byte) (err error) {
+// WriteWhole writes a file that only its owner can read, whole or not at all, whatever happens meanwhile.
+func WriteWhole(path string, content []byte) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".identity-*") // made with mode 0600
 	if err != nil {
 		return fmt.Errorf("making a file beside it: %w", err)
@@ -86,6 +99,22 @@ func writeWhole(path string, content []byte) (err error) {
 	}
 	if err = os.Rename(tmp.Name(), path); err != nil {
 		return fmt.Errorf("putting it in its place: %w", err)
+	}
+	return syncDirectory(filepath.Dir(path))
+}
+
+// syncDirectory makes a rename in it outlive a loss of power.
+func syncDirectory(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil // has no such thing
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("opening its directory: %w", err)
+	}
+	defer func() { _ = dir.Close() }()
+	if err := dir.Sync(); err != nil {
+		return fmt.Errorf("writing its directory: %w", err)
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ type addressPools struct {
 	publish func(gatewayapi.PoolReport) (seq int64)
 
 	mu    sync.Mutex
+	owned bool
 	pools map[string]*addressPool
 }
 
@@ -35,6 +36,17 @@ func newAddressPools(now func() time.Time, publish func(gatewayapi.PoolReport) i
 	return &addressPools{now: now, publish: publish, pools: map[string]*addressPool{}}
 }
 
+// own says whether this process is the writer of the pools from now on. Who becomes it knows nothing of them yet; who is not
+// believes the hub's copy.
+func (p *addressPools) own(owned bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if owned && !p.owned {
+		p.pools = map[string]*addressPool{}
+	}
+	p.owned = owned
+}
+
 // learn takes over the pools that came with an assignment: their specs as they are now, their leases where none are
 // known yet.
 func (p *addressPools) learn(docs []hubapi.IPPool) error {
@@ -45,11 +57,13 @@ func (p *addressPools) learn(docs []hubapi.IPPool) error {
 		if ok && known.doc.Generation > doc.Generation {
 			continue
 		}
+		// The pool was with another gateway in between, whose leases are in the hub's copy alone.
+		ok = ok && known.doc.Status.Since == doc.Status.Since
 		parsed, fieldErrors := ippool.ParseSpec(doc.Spec.Arithmetic())
 		if len(fieldErrors) > 0 {
 			return fmt.Errorf("address pool %s: %s", doc.Name, fieldErrors[0].Message)
 		}
-		if !ok {
+		if !ok || !p.owned {
 			known = &addressPool{leases: map[netip.Addr]hubapi.IPLease{}}
 			p.pools[doc.ID] = known
 			if err := known.restore(doc.Status.Leases); err != nil {

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -16,6 +15,7 @@ func asProblem(err error) *hubapi.Problem {
 	var problem *hubapi.Problem
 	var untrusted *vsphere.UntrustedError
 	var unreachable *vsphere.UnreachableError
+	var forbidden *vsphere.ForbiddenAddressError
 	var missing *vsphere.NotFoundError
 	var ambiguous *vsphere.AmbiguousError
 	switch {
@@ -24,11 +24,16 @@ func asProblem(err error) *hubapi.Problem {
 	case errors.Is(err, vsphere.ErrCredentials):
 		return &hubapi.Problem{
 			Status: http.StatusUnprocessableEntity, Code: hubapi.CodeCredentials, Title: "Login refused", Field: "/password_wo",
-			Detail: "the vCenter refused the user name or password: " + err.Error(),
+			Detail: err.Error(),
 			Hint:   "Nothing was retried, so as not to lock the account. Correct username or password_wo and raise password_wo_version.",
 		}
 	case errors.As(err, &untrusted):
 		return untrustedProblem(untrusted)
+	case errors.As(err, &forbidden):
+		return &hubapi.Problem{
+			Code: hubapi.CodeForbidden, Title: "Address not allowed", Field: "/vcenter",
+			Detail: forbidden.Error(), Hint: "Whoever runs the gateway can change allow_cidrs in its policy file.",
+		}
 	case errors.As(err, &unreachable):
 		return &hubapi.Problem{
 			Status: http.StatusBadGateway, Code: hubapi.CodeUnreachable, Title: "vCenter unreachable", Field: "/vcenter",
@@ -73,18 +78,33 @@ func faultProblem(err error) *hubapi.Problem {
 func untrustedProblem(err *vsphere.UntrustedError) *hubapi.Problem {
 	return &hubapi.Problem{
 		Status: http.StatusUnprocessableEntity, Code: hubapi.CodeUntrusted, Title: "vCenter is not trusted", Field: "/thumbprints",
-		Detail: fmt.Sprintf("%s. %s presented %s", err.Error(), err.Host, strings.Join(err.Presented, ", ")),
+		Detail: err.Error(),
 		Hint:   "If that is the right certificate, put its thumbprint into thumbprints or its issuer into ca_certificate.",
 	}
 }
 
 func notFoundProblem(err *vsphere.NotFoundError) *hubapi.Problem {
-	problem := &hubapi.Problem{
+	return &hubapi.Problem{
 		Status: http.StatusUnprocessableEntity, Code: hubapi.CodeInvalid, Title: "Not in the inventory",
 		Field: fieldOf(err.Kind), Detail: err.Error(),
 	}
-	if len(err.Near) > 0 {
-		problem.Hint = "There is: " + strings.Join(err.Near, ", ") + "."
+}
+
+// verifyProblem puts an object that is to be checked and cannot be found on the attribute that names it.
+func verifyProblem(objects hubapi.VerifyObjects, err error) *hubapi.Problem {
+	var kind, name string
+	if missing, ok := errors.AsType[*vsphere.NotFoundError](err); ok {
+		kind, name = missing.Kind, missing.Name
+	}
+	if ambiguous, ok := errors.AsType[*vsphere.AmbiguousError](err); ok {
+		kind, name = ambiguous.Kind, ambiguous.Name
+	}
+	if kind == "folder" && name == objects.TemplatesFolder {
+		kind = "templates folder"
+	}
+	problem := asProblem(err)
+	if kind != "" {
+		problem.Field = "/verify/" + strings.ReplaceAll(kind, " ", "_")
 	}
 	return problem
 }

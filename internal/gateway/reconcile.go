@@ -14,6 +14,7 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/bootstrap"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/vsphere"
 )
 
@@ -65,13 +66,13 @@ func newReconcile(w *worker, a gatewayapi.Assignment, superseded <-chan struct{}
 		log:      w.log.With("generation", a.Generation),
 		inFlight: map[string]cluster.Step{}, results: make(chan result, w.gateway.cfg.Parallel),
 		steps:    map[string]*stepState{},
-		reporter: newReporter(w.gateway.reports, a),
+		reporter: newReporter(w.gateway.reports, w.term.epoch, a),
 	}
 }
 
 // run ends when the assignment is carried out, has failed, was superseded, or the gateway stops.
 func (r *reconcile) run(ctx context.Context) {
-	ctx = vsphere.WithOperation(ctx, r.operation())
+	ctx = vsphere.WithGuard(vsphere.WithOperation(ctx, r.operation()), r.worker.mayWork)
 	r.reporter.begin()
 	err := r.persist(ctx, r.prepare)
 	if err == nil {
@@ -80,6 +81,9 @@ func (r *reconcile) run(ctx context.Context) {
 	}
 	switch {
 	case ctx.Err() != nil, errors.Is(err, errSuperseded):
+	case errors.Is(err, errNotHolder):
+		// The clock knew before the context did that the lease has lapsed: it may come back.
+		r.again = true
 	case errors.Is(err, vsphere.ErrClosed):
 		// The account has new credentials, and with them a new session: the worker begins anew with it.
 		r.again = true
@@ -161,13 +165,17 @@ func (r *reconcile) rebuildLeases(ctx context.Context, target *vsphere.Target) e
 	if !r.assignment.Deleting && len(r.assignment.Pools) == 0 {
 		return nil
 	}
-	owned, err := r.session.OwnedBy(ctx, r.gateway.cfg.Identity.ID)
+	a := r.assignment
+	// Who holds an address of a pool counts, whichever gateway made it.
+	owned, err := r.session.Owned(ctx, func(o cluster.Owner) bool {
+		return r.gateway.owns(a, o) || slices.ContainsFunc(a.Pools, func(p hubapi.IPPool) bool { return p.ID == o.Placement.IPPoolID })
+	})
 	if err != nil {
 		return err
 	}
 	r.gateway.pools.adopt(owned)
 	for _, m := range owned {
-		if m.Owner.Cluster == r.assignment.ID && !slices.Contains(target.KnownUUIDs, m.UUID) {
+		if r.gateway.owns(a, m.Owner) && !slices.Contains(target.KnownUUIDs, m.UUID) {
 			target.KnownUUIDs = append(target.KnownUUIDs, m.UUID)
 		}
 	}
@@ -302,7 +310,7 @@ func (r *reconcile) finished(ctx context.Context, obs cluster.Observed, plan clu
 	if len(r.inFlight) > 0 || !wake.IsZero() {
 		return false, nil
 	}
-	if len(plan.Operations) == 0 {
+	if len(plan.Operations) == 0 && !plan.Refused() {
 		return true, r.persist(ctx, r.verify)
 	}
 	stalled := r.stalled(obs)
@@ -318,12 +326,12 @@ func (r *reconcile) finished(ctx context.Context, obs cluster.Observed, plan clu
 func (r *reconcile) verify(ctx context.Context) error {
 	_, machines := r.watch.Machines()
 	if r.assignment.Deleting {
-		owned, err := r.session.OwnedBy(ctx, r.gateway.cfg.Identity.ID)
+		owned, err := r.session.Owned(ctx, func(o cluster.Owner) bool { return r.gateway.owns(r.assignment, o) })
 		if err != nil {
 			return err
 		}
 		for _, m := range owned {
-			if m.Owner.Cluster == r.assignment.ID && !m.Copy() {
+			if !m.Copy() {
 				return fmt.Errorf("machine %s of the cluster is still there: apply again", m.Path)
 			}
 		}

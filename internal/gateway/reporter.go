@@ -18,6 +18,7 @@ import (
 // reporter tells the hub how a reconcile stands: its phase, its machines, and a line for people when something happened.
 type reporter struct {
 	log        *reportLog
+	epoch      int64
 	assignment gatewayapi.Assignment
 
 	mu     *sync.Mutex
@@ -33,8 +34,8 @@ type heard struct {
 	at       time.Time
 }
 
-func newReporter(log *reportLog, a gatewayapi.Assignment) reporter {
-	return reporter{log: log, assignment: a, mu: &sync.Mutex{}, status: a.Status, heard: map[string]heard{}}
+func newReporter(log *reportLog, epoch int64, a gatewayapi.Assignment) reporter {
+	return reporter{log: log, epoch: epoch, assignment: a, mu: &sync.Mutex{}, status: a.Status, heard: map[string]heard{}}
 }
 
 // publish sends the status as it is. The caller holds mu.
@@ -47,7 +48,7 @@ func (p *reporter) publish(change func(*gatewayapi.ClusterReport)) int64 {
 	report.Status.Machines = slices.Clone(p.status.Machines)
 	report.Status.Conditions = slices.Clone(p.status.Conditions)
 	change(&report)
-	return p.log.publish(gatewayapi.Report{Cluster: &report})
+	return p.log.publish(gatewayapi.Report{Epoch: p.epoch, Cluster: &report})
 }
 
 func (p *reporter) say(machine, message string) {

@@ -22,9 +22,13 @@ type reportLog struct {
 	boot string
 	now  func() time.Time
 
-	mu      sync.Mutex
-	seq     int64
-	acked   int64
+	mu    sync.Mutex
+	seq   int64
+	acked int64
+	epoch int64
+	// What was to be told after lostAfter and up to lostUpTo ended with an earlier epoch, unheard.
+	lostAfter, lostUpTo int64
+
 	pending []gatewayapi.Report
 	closed  bool
 	changed chan struct{} // closed and made anew at each change
@@ -34,15 +38,47 @@ func newReportLog(now func() time.Time) *reportLog {
 	return &reportLog{boot: uuid.NewString(), now: now, changed: make(chan struct{})}
 }
 
+// life names this life of the log.
+func (l *reportLog) life() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.boot
+}
+
+func (l *reportLog) unkept() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.pending)
+}
+
 func (l *reportLog) signal() {
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-// publish appends a report and returns its number, to wait for with kept.
+// begin starts a new life under an epoch. Nobody wants to hear any more what was to be told under an earlier one.
+func (l *reportLog) begin(epoch int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.boot, l.epoch = uuid.NewString(), epoch
+	l.lostAfter, l.lostUpTo = l.acked, l.seq
+	l.acked, l.pending = l.seq, nil
+	l.signal()
+}
+
+// lost is the number of a report that was made under an earlier epoch and told to nobody.
+const lost = -1
+
+// publish appends a report and returns its number, to wait for with kept. A report without an epoch is of the current one.
 func (l *reportLog) publish(r gatewayapi.Report) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if r.Epoch == 0 {
+		r.Epoch = l.epoch
+	}
+	if r.Epoch < l.epoch {
+		return lost
+	}
 	l.seq++
 	r.Seq, r.Boot, r.Time = l.seq, l.boot, l.now().UTC()
 	l.pending = append(l.pending, r)
@@ -55,7 +91,11 @@ func (l *reportLog) kept(ctx context.Context, seq int64) error {
 	for {
 		l.mu.Lock()
 		acked, closed, changed := l.acked, l.closed, l.changed
+		unheard := seq == lost || seq > l.lostAfter && seq <= l.lostUpTo
 		l.mu.Unlock()
+		if unheard {
+			return errNotHolder
+		}
 		if acked >= seq {
 			return nil
 		}
@@ -108,7 +148,7 @@ const heartbeat = 10 * time.Second
 func (g *Gateway) serveEvents(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	after, err := strconv.ParseInt(query.Get("after"), 10, 64)
-	if err != nil || query.Get("boot") != g.reports.boot {
+	if err != nil || query.Get("boot") != g.reports.life() {
 		after = 0
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")

@@ -147,7 +147,7 @@ func condition(kind string, status bool, good, bad, message string) hubapi.Condi
 // target says where a cluster's machines are looked for.
 func (g *Gateway) target(a gatewayapi.Assignment) vsphere.Target {
 	target := vsphere.Target{
-		GatewayID: g.cfg.Identity.ID, ClusterID: a.ID, Datacenter: a.Spec.Datacenter, Folder: a.Spec.Folder,
+		GatewayID: g.origin(a), ClusterID: a.ID, Datacenter: a.Spec.Datacenter, Folder: a.Spec.Folder,
 	}
 	for _, m := range a.Status.Machines {
 		target.KnownUUIDs = append(target.KnownUUIDs, m.InstanceUUID)
@@ -160,7 +160,7 @@ func (g *Gateway) observed(
 	a gatewayapi.Assignment, folder cluster.FolderFacts, machines []cluster.Machine, facts *cluster.Facts,
 ) cluster.Observed {
 	obs := cluster.Observed{
-		GatewayID: g.cfg.Identity.ID, ClusterID: a.ID, Folder: folder, Machines: machines, EverReady: a.Status.EverReady,
+		GatewayID: g.origin(a), ClusterID: a.ID, Folder: folder, Machines: machines, EverReady: a.Status.EverReady,
 	}
 	if facts != nil {
 		current := *facts

@@ -10,12 +10,14 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/bootstrap"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
-	"github.com/terraform-provider-palette/terraform-provider-palette/internal/seal"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/vsphere"
 )
 
 // do carries out one step. Each may be repeated: what is already done is found and left.
 func (r *reconcile) do(ctx context.Context, s cluster.Step) error {
+	if err := r.worker.mayWork(); err != nil {
+		return err
+	}
 	spec := r.assignment.Spec
 	switch s.Action {
 	case cluster.ActCreateFolder:
@@ -186,43 +188,5 @@ func (r *reconcile) destroy(ctx context.Context, s cluster.Step) error {
 	}
 	gone := s.Identity.InstanceUUID()
 	r.gateway.pools.release(r.assignment.ID, func(uuid string) bool { return uuid != gone })
-	return nil
-}
-
-// ensureSecrets opens the cluster's PKI, or makes it and waits until the hub has kept it: a machine that boots with a
-// PKI that is then forgotten would be lost.
-func (r *reconcile) ensureSecrets(ctx context.Context) error {
-	key := r.gateway.cfg.Identity.Key
-	binding := seal.Binding{
-		Purpose: seal.PurposeClusterSecrets, Project: r.assignment.Project,
-		Gateway: r.gateway.cfg.Identity.ID, Object: r.assignment.ID,
-	}
-	if len(r.assignment.SealedSecrets) > 0 {
-		text, err := key.Open(binding, r.assignment.SealedSecrets)
-		if err != nil {
-			return fmt.Errorf("opening the cluster's secrets: %w", err)
-		}
-		if err := json.Unmarshal(text, &r.secrets); err != nil {
-			return fmt.Errorf("reading the cluster's secrets: %w", err)
-		}
-		return nil
-	}
-	secrets, err := bootstrap.NewSecrets(r.gateway.now())
-	if err != nil {
-		return err
-	}
-	text, err := json.Marshal(secrets)
-	if err != nil {
-		return fmt.Errorf("encoding the cluster's secrets: %w", err)
-	}
-	sealed, err := seal.Seal(key.PublicKey(), binding, text)
-	if err != nil {
-		return err
-	}
-	if err := r.reporter.keepSecrets(ctx, sealed); err != nil {
-		return err
-	}
-	r.secrets = secrets
-	r.worker.keep(func(a *gatewayapi.Assignment) { a.SealedSecrets = sealed })
 	return nil
 }

@@ -15,6 +15,9 @@ import (
 type worker struct {
 	gateway *Gateway
 	log     *slog.Logger
+	// term is the term of the lease that the worker works under.
+	term *term
+	left chan struct{} // closed when the worker is through
 
 	mu         sync.Mutex
 	assignment gatewayapi.Assignment
@@ -23,28 +26,66 @@ type worker struct {
 
 // assign starts work on a cluster, or gives the worker that is at it a newer assignment. What is in flight is finished
 // first; then the new assignment is compared with the world as it is.
-func (g *Gateway) assign(_ context.Context, a gatewayapi.Assignment) (none, error) {
+func (g *Gateway) assign(ctx context.Context, a gatewayapi.Assignment) (none, error) {
+	if err := g.mayAssign(a); err != nil {
+		return none{}, err
+	}
+	for {
+		left, err := g.tryAssign(a)
+		if left == nil {
+			return none{}, err
+		}
+		select {
+		case <-left:
+		case <-ctx.Done():
+			return none{}, ctx.Err()
+		}
+	}
+}
+
+// mayAssign tells whether this gateway works on such a cluster at all.
+func (g *Gateway) mayAssign(a gatewayapi.Assignment) error {
+	if err := g.cfg.Identity.worksFor(a.Project); err != nil {
+		return err
+	}
+	if g.cfg.Policy != nil && g.cfg.Policy.ReadOnly {
+		return hubapi.NewProblem(hubapi.CodeForbidden, "the gateway's policy lets it read only").
+			WithHint("Whoever runs the gateway can change read_only in its policy file.")
+	}
+	return nil
+}
+
+// tryAssign returns the channel to wait for when a worker of an earlier term is still finishing what it has in flight.
+func (g *Gateway) tryAssign(a gatewayapi.Assignment) (left <-chan struct{}, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.ctx.Err() != nil {
-		return none{}, &hubapi.Problem{
+		return nil, &hubapi.Problem{
 			Status: http.StatusServiceUnavailable, Code: hubapi.CodeUnreachable, Title: "Shutting down",
 			Detail: errClosed.Error(), Hint: "Apply again in a moment.",
 		}
 	}
+	t := g.lease.held()
+	if t == nil {
+		return nil, errNotHolder
+	}
+	w, ok := g.workers[a.ID]
+	if ok && w.term != t {
+		return w.left, nil
+	}
 	if err := g.pools.learn(a.Pools); err != nil {
-		return none{}, err
+		return nil, err
 	}
-	if w, ok := g.workers[a.ID]; ok {
-		return none{}, w.supersede(a)
+	if ok {
+		return nil, w.supersede(a)
 	}
-	w := &worker{
-		gateway: g, assignment: a, superseded: make(chan struct{}),
+	w = &worker{
+		gateway: g, term: t, assignment: a, superseded: make(chan struct{}), left: make(chan struct{}),
 		log: g.log.With("cluster_id", a.ID, "cluster", a.Spec.Name),
 	}
 	g.workers[a.ID] = w
-	g.running.Go(func() { w.run(g.ctx) })
-	return none{}, nil
+	g.running.Go(w.run)
+	return nil, nil
 }
 
 func (w *worker) supersede(a gatewayapi.Assignment) error {
@@ -86,13 +127,22 @@ func (w *worker) keep(change func(*gatewayapi.Assignment)) {
 	change(&w.assignment)
 }
 
-func (w *worker) run(ctx context.Context) {
+// mayWork tells why the worker may not change anything now, if so.
+func (w *worker) mayWork() error { return w.gateway.lease.check(w.term) }
+
+// run ends with the term. When only the lease has lapsed, it waits for it and begins anew.
+func (w *worker) run() {
+	defer w.leave()
 	for {
+		ctx, err := w.gateway.lease.await(w.term)
+		if err != nil {
+			return
+		}
 		assignment, superseded := w.current()
 		w.log.InfoContext(ctx, "working on cluster", "generation", assignment.Generation, "deleting", assignment.Deleting)
 		r := newReconcile(w, assignment, superseded)
 		r.run(ctx)
-		if ctx.Err() != nil || !r.again && w.retire(assignment.Generation) {
+		if ctx.Err() == nil && !r.again && w.retire(assignment.Generation) {
 			return
 		}
 	}
@@ -102,10 +152,20 @@ func (w *worker) run(ctx context.Context) {
 func (w *worker) retire(generation int64) bool {
 	w.gateway.mu.Lock()
 	defer w.gateway.mu.Unlock()
-	if assignment, _ := w.current(); assignment.Generation != generation {
+	assignment, _ := w.current()
+	if assignment.Generation != generation {
 		return false
 	}
-	assignment, _ := w.current()
 	delete(w.gateway.workers, assignment.ID)
 	return true
+}
+
+// leave makes room for a worker of another term.
+func (w *worker) leave() {
+	w.gateway.mu.Lock()
+	defer w.gateway.mu.Unlock()
+	if assignment, _ := w.current(); w.gateway.workers[assignment.ID] == w {
+		delete(w.gateway.workers, assignment.ID)
+	}
+	close(w.left)
 }

@@ -21,6 +21,8 @@ const (
 	PathAssign        = "/v1/clusters/assign"
 	PathEvents        = "/v1/events"
 	PathAck           = "/v1/ack"
+	PathHandover      = "/v1/clusters/handover"
+	PathAnchor        = "/v1/clusters/anchor"
 )
 
 // Info says who a gateway is.
@@ -58,6 +60,40 @@ type Assignment struct {
 	SealedSecrets []byte          `json:"sealed_secrets,omitempty"`
 	Account       Account         `json:"account"`
 	Pools         []hubapi.IPPool `json:"pools,omitempty"`
+}
+
+// HandoverRequest asks the gateway that an account leaves to seal the secrets of the account's clusters to another one.
+type HandoverRequest struct {
+	// Account is the account as it was.
+	Account Account `json:"account"`
+	// Sealed is the owner's hubapi.Handover.
+	Sealed []byte `json:"sealed"`
+	// Gateway gets the clusters; PublicKey is its key.
+	Gateway   string          `json:"gateway"`
+	PublicKey []byte          `json:"public_key"`
+	Clusters  []SealedCluster `json:"clusters"`
+}
+
+// SealedCluster is a cluster's secrets, sealed to one gateway.
+type SealedCluster struct {
+	ID            string `json:"id"`
+	SealedSecrets []byte `json:"sealed_secrets"`
+}
+
+// HandoverAnswer has the clusters' secrets sealed to the other gateway.
+type HandoverAnswer struct {
+	Clusters []SealedCluster `json:"clusters"`
+}
+
+// AnchorRequest asks the gateway to bind the secrets of an account's clusters to the account as it is now.
+type AnchorRequest struct {
+	Account  Account         `json:"account"`
+	Clusters []SealedCluster `json:"clusters"`
+}
+
+// AnchorAnswer has the secrets that were sealed anew.
+type AnchorAnswer struct {
+	Clusters []SealedCluster `json:"clusters"`
 }
 
 // Report is one line of the event stream: a change that the hub has to keep before it acknowledges.

@@ -57,7 +57,7 @@ func (h *Hub) putAccount(w http.ResponseWriter, r *http.Request, project string)
 	if err != nil {
 		return answer{}, err
 	}
-	unlock, err := h.locks.lock(r.Context(), "account/"+project+"/"+body.Name)
+	unlock, err := h.store.Lock(r.Context(), "account/"+project+"/"+body.Name)
 	if err != nil {
 		return answer{}, err
 	}
@@ -73,7 +73,7 @@ func (h *Hub) putAccount(w http.ResponseWriter, r *http.Request, project string)
 func (h *Hub) writeAccount(
 	ctx context.Context, project, id string, body hubapi.CloudAccountWrite, o hubapi.WriteOptions,
 ) (d *accountDoc, created bool, err error) {
-	if err := h.checkAccount(body.Name, &body.Spec); err != nil {
+	if err := h.checkAccount(ctx, project, body.Name, &body.Spec); err != nil {
 		return nil, false, err
 	}
 	d, err = find[hubapi.CloudAccountSpec, hubapi.CloudAccountStatus](
@@ -99,30 +99,59 @@ func (h *Hub) writeAccount(
 	if d.Spec.GatewayID != body.Spec.GatewayID && len(body.SealedPassword) == 0 {
 		return nil, false, invalid("/password_wo", "the password has to be given with the gateway that it is sealed for")
 	}
+	old := *d
+	old.Record = new(*d.Record)
 	d.Name, d.Spec = body.Name, body.Spec
 	if len(body.SealedPassword) > 0 {
 		d.Sealed = body.SealedPassword
 	}
 	d.next()
+	if !created && old.Spec.GatewayID != d.Spec.GatewayID {
+		return d, false, h.moveAccount(ctx, &old, d, body.SealedHandover)
+	}
 	return d, created, h.verifyAndKeep(ctx, d)
 }
 
-func (h *Hub) verifyAndKeep(ctx context.Context, d *accountDoc) error {
-	client, gatewayID, err := h.gateway(d.Spec.GatewayID)
+// verify has the gateway log in with the account as it is to be.
+func (h *Hub) verify(ctx context.Context, d *accountDoc) error {
+	client, err := h.reach(ctx, d.Project, d.Spec.GatewayID)
 	if err != nil {
-		return invalid("/gateway_id", "there is no gateway %s", d.Spec.GatewayID)
+		return err
 	}
 	asked := gatewayAccount(d)
 	asked.Revision++ // the one it will have when it is kept
 	if d.Status, err = client.VerifyAccount(ctx, asked); err != nil {
-		return fromGateway(gatewayID, err)
+		return fromGateway(d.Spec.GatewayID, err)
 	}
 	d.ObservedGeneration = d.Generation
+	return nil
+}
+
+func (h *Hub) verifyAndKeep(ctx context.Context, d *accountDoc) error {
+	if err := h.verify(ctx, d); err != nil {
+		return err
+	}
 	record, err := d.encode()
 	if err != nil {
 		return err
 	}
-	err = h.store.Commit(ctx, store.Batch{Put: []*store.Record{record}})
+	batch := store.Batch{Put: []*store.Record{record}}
+	if d.Revision > 0 {
+		clusters, err := h.anchored(ctx, d)
+		if err != nil {
+			return err
+		}
+		batch.Put = append(batch.Put, clusters...)
+	}
+	unlock, err := h.store.Lock(ctx, "references")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := h.checkGateway(ctx, d.Project, d.Spec.GatewayID); err != nil {
+		return err
+	}
+	err = h.store.Commit(ctx, batch)
 	if errors.Is(err, store.ErrNameTaken) {
 		return h.nameTaken(ctx, record)
 	}
@@ -143,7 +172,7 @@ func (h *Hub) nameTaken(ctx context.Context, r *store.Record) error {
 
 // checkAccount checks a spec and resolves the gateway's id in it. What the password is sealed for (address and trust)
 // must already be in its canonical form: the gateway opens it for what is kept.
-func (h *Hub) checkAccount(name string, spec *hubapi.CloudAccountSpec) error {
+func (h *Hub) checkAccount(ctx context.Context, project, name string, spec *hubapi.CloudAccountSpec) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
@@ -151,8 +180,8 @@ func (h *Hub) checkAccount(name string, spec *hubapi.CloudAccountSpec) error {
 	if spec.GatewayID = h.gatewayID(asked); spec.GatewayID == "" {
 		return invalid("/gateway_id", "this hub has no system gateway: name a gateway")
 	}
-	if _, _, err := h.gateway(spec.GatewayID); err != nil {
-		return invalid("/gateway_id", "there is no gateway %s", truncate(asked))
+	if err := h.checkGateway(ctx, project, spec.GatewayID); err != nil {
+		return gatewayInvalid(asked, err)
 	}
 	vcenter, err := hubapi.CanonicalVCenter(spec.VCenter)
 	if err != nil {
@@ -223,7 +252,7 @@ func (h *Hub) deleteAccount(_ http.ResponseWriter, r *http.Request, project stri
 	if err != nil {
 		return answer{}, err
 	}
-	unlock, err := h.locks.lock(ctx, "references")
+	unlock, err := h.store.Lock(ctx, "references")
 	if err != nil {
 		return answer{}, err
 	}
@@ -254,7 +283,7 @@ func (h *Hub) getInventory(_ http.ResponseWriter, r *http.Request, project strin
 	if err != nil {
 		return answer{}, err
 	}
-	client, gatewayID, err := h.gateway(d.Spec.GatewayID)
+	client, err := h.reach(r.Context(), project, d.Spec.GatewayID)
 	if err != nil {
 		return answer{}, err
 	}
@@ -265,5 +294,5 @@ func (h *Hub) getInventory(_ http.ResponseWriter, r *http.Request, project strin
 			Kind: kind, Datacenter: query.Get("datacenter"), ComputeCluster: query.Get("compute_cluster"),
 		},
 	})
-	return answer{body: objects}, fromGateway(gatewayID, err)
+	return answer{body: objects}, fromGateway(d.Spec.GatewayID, err)
 }

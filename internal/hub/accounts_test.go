@@ -175,3 +175,29 @@ func TestAccountRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestAccountChangeFollowed changes an account that has clusters: their secrets are bound to the account anew.
+func TestAccountChangeFollowed(t *testing.T) {
+	b := newBench(t)
+	a := b.account("prod")
+	c := b.create(spec("prod", a.ID))
+	b.gateway.report(gatewayapi.Report{Cluster: &gatewayapi.ClusterReport{
+		ID: c.ID, Generation: 1, ObservedGeneration: 1, SealedSecrets: []byte("pki"),
+		Status: hubapi.ClusterStatus{Phase: hubapi.PhaseReady, Ready: true},
+	}})
+	b.gateway.waitAcked(t)
+	write := accountWrite("prod")
+	write.Spec.Username, write.SealedPassword = "other", []byte("sealed anew")
+	if _, err := b.client.PutCloudAccount(t.Context(), a.ID, write, hubapi.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	changed := spec("prod", a.ID)
+	changed.NTPServers = []string{"10.0.0.1"}
+	if _, err := b.client.PutCluster(t.Context(), c.ID, hubapi.ClusterWrite{Spec: changed}, hubapi.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	given := b.gateway.assignments()
+	if got := string(given[len(given)-1].SealedSecrets); got != "other:pki" {
+		t.Errorf("the gateway gets secrets %q, want those that it bound to the new account", got)
+	}
+}

@@ -365,6 +365,7 @@ func TestRefresh(t *testing.T) {
 	}
 	want := hubapi.ClusterStatus{
 		Phase: hubapi.PhaseReady, EverReady: true, Claimed: true, Machines: []hubapi.Machine{{Name: "prod-cp-0", State: "powered-off"}},
+		Origin: systemID,
 	}
 	if diff := cmp.Diff(want, got.Status); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)

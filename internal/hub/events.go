@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
@@ -15,6 +14,8 @@ import (
 const (
 	// heartbeat is how often an idle event stream proves to be alive.
 	heartbeat = 15 * time.Second
+	// watchPatience is how long a watcher may take to read what is written to it; longer than between two heartbeats.
+	watchPatience = 3 * heartbeat
 	// eventPage is how many events are read at once.
 	eventPage = 200
 )
@@ -24,17 +25,16 @@ const (
 //
 // Who watches waits for the gateway to finish. So if this hub has not given the newest generation to the gateway,
 // because it took over from one that has gone, it does now.
-func (h *Hub) watchCluster(w http.ResponseWriter, r *http.Request, project string) {
+func (h *Hub) watchCluster(w http.ResponseWriter, r *http.Request, project string) (answer, error) {
 	id, after, err := h.watchStart(r, project)
 	if err != nil {
-		hubapi.WriteProblem(w, h.asProblem(r.Context(), err))
-		return
+		return answer{}, err
 	}
 	leave := h.feed.join(id)
 	defer leave()
-	if err := h.resume(r.Context(), project, id); err != nil {
-		hubapi.WriteProblem(w, h.asProblem(r.Context(), err))
-		return
+	err = h.resume(r.Context(), project, id)
+	if _, offline := errors.AsType[*offlineError](err); err != nil && !offline {
+		return answer{}, err
 	}
 	w.Header().Set("Content-Type", hubapi.ContentEvents)
 	w.Header().Set("Cache-Control", "no-store")
@@ -42,16 +42,15 @@ func (h *Hub) watchCluster(w http.ResponseWriter, r *http.Request, project strin
 	if err := h.streamEvents(r.Context(), w, project, id, after); err != nil {
 		h.log.InfoContext(r.Context(), "event stream ended", "cluster_id", id, "error", err)
 	}
+	return answer{written: true}, nil
 }
 
 // watchStart checks what is asked. A cluster that is gone can be watched as long as it has events that the watcher has
 // not seen.
 func (h *Hub) watchStart(r *http.Request, project string) (id string, after int64, err error) {
 	id = r.PathValue("id")
-	if text := r.URL.Query().Get("after"); text != "" {
-		if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 {
-			return "", 0, invalid("", "after is not the number of an event")
-		}
+	if after, err = number(r, "after", 0); err != nil {
+		return "", 0, err
 	}
 	_, err = h.loadCluster(r.Context(), project, id)
 	if !errors.Is(err, hubapi.ErrNotFound) {
@@ -76,7 +75,7 @@ func (h *Hub) resume(ctx context.Context, project, id string) error {
 	if err != nil || !unfinished(d) || h.given.has(id, d.Generation) {
 		return err
 	}
-	unlock, err := h.locks.lock(ctx, "cluster/"+project+"/"+d.Name)
+	unlock, err := h.store.Lock(ctx, "cluster/"+project+"/"+d.Name)
 	if err != nil {
 		return err
 	}
@@ -97,6 +96,8 @@ func (h *Hub) streamEvents(ctx context.Context, w http.ResponseWriter, project, 
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
+		// Who does not read is cut off; a transport without deadlines has other means.
+		_ = control.SetWriteDeadline(time.Now().Add(watchPatience))
 		// Asked for before the events are read: what comes in between is then not missed.
 		changed, _ := h.feed.changes(id)
 		events, err := h.store.Events(ctx, project, id, after, eventPage)

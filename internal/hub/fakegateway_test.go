@@ -32,6 +32,7 @@ type fakeGateway struct {
 	observe  hubapi.ClusterStatus
 	preview  hubapi.Preview
 	down     bool
+	loseAcks int           // how many acknowledgements get lost
 	cut      chan struct{} // closed to end open streams
 }
 
@@ -66,6 +67,14 @@ func (g *fakeGateway) handler() http.Handler {
 		g.verified = append(g.verified, a)
 		return hubapi.CloudAccountStatus{VCenterVersion: "8.0.3", InstanceUUID: "vc-uuid"}
 	}))
+	mux.HandleFunc("POST "+gatewayapi.PathAnchor, answerTo(g, func(r gatewayapi.AnchorRequest) any {
+		var answer gatewayapi.AnchorAnswer
+		for _, c := range r.Clusters {
+			c.SealedSecrets = append([]byte(r.Account.Spec.Username+":"), c.SealedSecrets...)
+			answer.Clusters = append(answer.Clusters, c)
+		}
+		return answer
+	}))
 	mux.HandleFunc("POST "+gatewayapi.PathInventory, answerTo(g, func(q gatewayapi.InventoryRequest) any {
 		g.queries = append(g.queries, q)
 		return inventory.Objects{Datacenters: []inventory.Datacenter{{Object: inventory.Object{Name: "dc-north"}}}}
@@ -80,6 +89,10 @@ func (g *fakeGateway) handler() http.Handler {
 		return struct{}{}
 	}))
 	mux.HandleFunc("POST "+gatewayapi.PathAck, answerTo(g, func(a gatewayapi.Ack) any {
+		if g.loseAcks > 0 {
+			g.loseAcks--
+			panic(http.ErrAbortHandler)
+		}
 		g.acked = a
 		g.wake()
 		return struct{}{}

@@ -19,6 +19,7 @@ import (
 func (h *Hub) poolOf(d *poolDoc) hubapi.IPPool {
 	parsed, _ := ippool.ParseSpec(d.Spec.Arithmetic()) // it was without mistakes when it was kept
 	status := hubapi.CountLeases(d.Spec, parsed, d.Status.Leases, h.now())
+	status.Since = d.Status.Since
 	return hubapi.IPPool{Meta: d.meta(), Spec: d.Spec, Status: status}
 }
 
@@ -55,12 +56,14 @@ func (h *Hub) putPool(w http.ResponseWriter, r *http.Request, project string) (a
 	if err != nil {
 		return answer{}, err
 	}
-	// Whether pools overlap is known only while no other is written.
-	unlock, err := h.locks.lock(r.Context(), "pools")
-	if err != nil {
-		return answer{}, err
+	// Whether pools overlap is known only while no other is written, and whether the gateway is there while it is not deleted.
+	for _, name := range []string{"pools", "references"} {
+		unlock, err := h.store.Lock(r.Context(), name)
+		if err != nil {
+			return answer{}, err
+		}
+		defer unlock()
 	}
-	defer unlock()
 	d, created, err := h.writePool(r.Context(), project, id, body, o)
 	if err != nil {
 		return answer{}, err
@@ -95,8 +98,12 @@ func (h *Hub) writePool(
 		if err := refusal(problems); err != nil {
 			return nil, false, err
 		}
+		moved := d.Spec.GatewayID != body.Spec.GatewayID
 		d.Name, d.Spec = body.Name, body.Spec
 		d.next()
+		if moved {
+			d.Status.Since = d.Generation
+		}
 		d.ObservedGeneration = d.Generation
 		record, err := d.encode()
 		if err != nil {
@@ -125,6 +132,7 @@ func (h *Hub) previewPool(w http.ResponseWriter, r *http.Request, project string
 	if err != nil {
 		return answer{}, err
 	}
+	problems = append(problems, h.overlapsBeside(project, body)...)
 	if problems == nil {
 		problems = []cluster.Problem{}
 	}
@@ -162,6 +170,26 @@ func (h *Hub) previewProblems(ctx context.Context, project string, p hubapi.IPPo
 	return h.poolProblems(ctx, d, p.Write)
 }
 
+// overlapsBeside finds pools that have addresses in common with others of the same plan.
+func (h *Hub) overlapsBeside(project string, p hubapi.IPPoolPreview) []cluster.Problem {
+	parsed, mistakes := ippool.ParseSpec(p.Write.Spec.Arithmetic())
+	if len(mistakes) > 0 {
+		return nil
+	}
+	var problems []cluster.Problem
+	for _, w := range p.Beside {
+		if h.gatewayID(w.Spec.GatewayID) != p.Write.Spec.GatewayID {
+			continue
+		}
+		other := newDocument[hubapi.IPPoolSpec, hubapi.IPPoolStatus](store.KindIPPool, project, "", w.Name, h.now())
+		other.Spec = w.Spec
+		if problem, overlaps := overlap(project, p.Write.Spec, parsed, other); overlaps {
+			problems = append(problems, problem)
+		}
+	}
+	return problems
+}
+
 // poolProblems tells what is wrong with making the pool what is asked. It is what a preview shows and what a write
 // refuses.
 func (h *Hub) poolProblems(ctx context.Context, d *poolDoc, w hubapi.IPPoolWrite) ([]cluster.Problem, error) {
@@ -169,8 +197,12 @@ func (h *Hub) poolProblems(ctx context.Context, d *poolDoc, w hubapi.IPPoolWrite
 	if err := checkName(w.Name); err != nil {
 		problems = append(problems, problemAt("/name", "%s", hubapi.AsProblem(err).Detail))
 	}
-	if _, _, err := h.gateway(w.Spec.GatewayID); err != nil {
-		problems = append(problems, problemAt("/gateway_id", "there is no gateway %s", truncate(w.Spec.GatewayID)))
+	if err := h.checkGateway(ctx, d.Project, w.Spec.GatewayID); err != nil {
+		p, ok := errors.AsType[*hubapi.Problem](gatewayInvalid(w.Spec.GatewayID, err))
+		if !ok {
+			return nil, err
+		}
+		problems = append(problems, problemAt(p.Field, "%s", p.Detail))
 	}
 	problems = append(problems, checkNetworking(w.Spec)...)
 	parsed, mistakes := ippool.ParseSpec(w.Spec.Arithmetic())
@@ -181,6 +213,11 @@ func (h *Hub) poolProblems(ctx context.Context, d *poolDoc, w hubapi.IPPoolWrite
 		return problems, nil
 	}
 	problems = append(problems, lostLeases(d, w.Spec, parsed)...)
+	held, err := h.heldByWork(ctx, d, w.Spec)
+	if err != nil {
+		return nil, err
+	}
+	problems = append(problems, held...)
 	others, err := h.pools(ctx, store.Filter{})
 	if err != nil {
 		return nil, err
@@ -222,16 +259,29 @@ func checkNetworking(s hubapi.IPPoolSpec) []cluster.Problem {
 	return problems
 }
 
+// heldByWork finds clusters that are being worked on and keep a pool at its gateway, which may lease an address of it at any
+// moment.
+func (h *Hub) heldByWork(ctx context.Context, d *poolDoc, s hubapi.IPPoolSpec) ([]cluster.Problem, error) {
+	if d.Revision == 0 || d.Spec.GatewayID == s.GatewayID {
+		return nil, nil
+	}
+	busy, err := h.clustersWhere(ctx, d.Project, func(c *clusterDoc) bool {
+		holds := slices.ContainsFunc(d.Status.Leases, func(l hubapi.IPLease) bool { return l.ClusterID == c.ID })
+		return unfinished(c) && (holds || slices.Contains(poolIDs(c.Spec), d.ID))
+	})
+	if err != nil || len(busy) == 0 {
+		return nil, err
+	}
+	return []cluster.Problem{problemAt("/gateway_id", "cannot change while work is done on %s: wait for it to end",
+		strings.Join(busy, ", "))}, nil
+}
+
 // lostLeases finds machines that hold an address which the pool would no longer have.
 func lostLeases(d *poolDoc, s hubapi.IPPoolSpec, parsed ippool.Pool) []cluster.Problem {
 	var problems []cluster.Problem
 	for _, lease := range d.Status.Leases {
 		if lease.ReleasedAt != nil {
 			continue
-		}
-		if d.Spec.GatewayID != s.GatewayID {
-			return []cluster.Problem{problemAt("/gateway_id",
-				"cannot change while addresses are leased: machine %s has %s", lease.Machine, lease.Address)}
 		}
 		addr, err := netip.ParseAddr(lease.Address)
 		if err != nil || parsed.Contains(addr) {
@@ -253,15 +303,18 @@ func overlap(project string, s hubapi.IPPoolSpec, parsed ippool.Pool, other *poo
 		return cluster.Problem{}, false
 	}
 	whose := fmt.Sprintf("address pool %q (%s)", other.Name, other.ID)
-	if other.Project != project {
+	switch {
+	case other.Project != project:
 		whose = "an address pool of another project"
+	case other.ID == "":
+		whose = fmt.Sprintf("address pool %q of the same plan", other.Name)
 	}
 	return problemAt(addressField(s), "overlaps with %s on the same gateway: both have %s", whose, addr), true
 }
 
 func (h *Hub) deletePool(_ http.ResponseWriter, r *http.Request, project string) (answer, error) {
 	ctx := r.Context()
-	unlock, err := h.locks.lock(ctx, "references")
+	unlock, err := h.store.Lock(ctx, "references")
 	if err != nil {
 		return answer{}, err
 	}

@@ -169,3 +169,21 @@ func TestPoolDelete(t *testing.T) {
 		t.Errorf("deleting a pool whose addresses only rest: %v", err)
 	}
 }
+
+func TestPoolsOfOnePlan(t *testing.T) {
+	b := newBench(t)
+	preview := hubapi.IPPoolPreview{
+		Write:  poolWrite("one", "10.20.0.0/24", "10.20.0.1"),
+		Beside: []hubapi.IPPoolWrite{poolWrite("two", "10.20.0.128/25", "10.20.0.129"), poolWrite("three", "10.30.0.0/24", "10.30.0.1")},
+	}
+	problems, err := b.client.PreviewIPPool(t.Context(), preview)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(problems) != 1 || problems[0].Field != "/subnet" || !strings.Contains(problems[0].Message, `"two" of the same plan`) {
+		t.Errorf("two pools that are both new overlap: %+v", problems)
+	}
+	if _, err := b.client.IPPoolByName(t.Context(), "two"); !errors.Is(err, hubapi.ErrNotFound) {
+		t.Errorf("a preview keeps nothing: %v", err)
+	}
+}

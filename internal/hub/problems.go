@@ -106,6 +106,9 @@ func (h *Hub) asProblem(ctx context.Context, err error) *hubapi.Problem {
 			WithHint("Try again.")
 	case errors.Is(err, store.ErrNewerDocument):
 		return hubapi.NewProblem(hubapi.CodeInternal, "%s", err)
+	case errors.Is(err, store.ErrUnavailable):
+		h.log.ErrorContext(ctx, "request failed", "error", err, "request_id", hubapi.RequestID(ctx))
+		return hubapi.NewProblem(hubapi.CodeUnreachable, "the hub's database does not answer").WithHint("Try again.")
 	case errors.Is(err, store.ErrClosed):
 		return hubapi.NewProblem(hubapi.CodeUnreachable, "the hub is shutting down").WithHint("Try again.")
 	case ctx.Err() != nil:

@@ -1,181 +1,222 @@
 package hub
 
 import (
-	"errors"
 	"net/http"
-	"runtime/debug"
+	"time"
 
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/inventory"
 )
+
+// Route is one way into the API: what it is for, who may take it, what goes in and what comes out.
+type Route struct {
+	Method string
+	// Path is below the project's prefix.
+	Path string
+	// Role is the least role that may take it. What needs more than reading is kept in the audit log.
+	Role hubapi.Role
+	// Summary is a line for people.
+	Summary string
+	// Query are the names of its query parameters.
+	Query []string
+	// Request and Response are values of the bodies' types; nil is no body.
+	Request, Response any
+	// Conditional tells that If-Match and If-None-Match say what a write is based on.
+	Conditional bool
+	// Stream tells that the answer is many documents, one a line, and has no end of its own.
+	Stream bool
+
+	// far tells that a gateway, and what is behind it, has to answer first.
+	far    bool
+	handle endpoint
+}
+
+// endpoint answers a request about a project.
+type endpoint func(h *Hub, w http.ResponseWriter, r *http.Request, project string) (answer, error)
 
 // answer is what an endpoint answers when all is well.
 type answer struct {
 	status     int // 0 is 200
 	generation int64
 	body       any
+	written    bool // the endpoint has answered itself
 }
 
-// endpoint answers a request about a project.
-type endpoint func(w http.ResponseWriter, r *http.Request, project string) (answer, error)
+const (
+	// prefix is where a project's objects are.
+	prefix = "/v1/projects/{project}"
 
-// Handler returns the REST API.
-func (h *Hub) Handler() http.Handler {
-	mux := http.NewServeMux()
-	for pattern, e := range map[string]endpoint{
-		"GET /gateways":      h.listGateways,
-		"GET /gateways/{id}": h.getGateway,
+	// nearLimit is how long a request may take that the hub answers by itself, farLimit one that a gateway has to answer.
+	nearLimit = 30 * time.Second
+	farLimit  = 5 * time.Minute
+)
 
-		"GET /cloud-accounts":                       h.listAccounts,
-		"GET /cloud-accounts/{id}":                  h.getAccount,
-		"PUT /cloud-accounts/{id}":                  h.putAccount,
-		"DELETE /cloud-accounts/{id}":               h.deleteAccount,
-		"GET /cloud-accounts/{id}/inventory/{kind}": h.getInventory,
+// FullPath is the route's path with its placeholders, from the root.
+func (r Route) FullPath() string { return prefix + r.Path }
 
-		"GET /ip-pools":          h.listPools,
-		"GET /ip-pools/{id}":     h.getPool,
-		"PUT /ip-pools/{id}":     h.putPool,
-		"DELETE /ip-pools/{id}":  h.deletePool,
-		"POST /ip-pools/preview": h.previewPool,
-
-		"GET /clusters":               h.listClusters,
-		"GET /clusters/{id}":          h.getCluster,
-		"PUT /clusters/{id}":          h.putCluster,
-		"DELETE /clusters/{id}":       h.deleteCluster,
-		"POST /clusters/preview":      h.previewCluster,
-		"POST /clusters/{id}/refresh": h.refreshCluster,
-	} {
-		mux.Handle(below(pattern), h.serve(e))
-	}
-	mux.Handle(below("GET /clusters/{id}/events"), h.inProject(h.watchCluster))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		hubapi.WriteProblem(w, notFound("there is nothing at %s %s", r.Method, truncate(r.URL.Path)).
-			WithHint("The client may be newer than the hub, which is version %s.", h.version))
-	})
-	return h.middleware(mux)
-}
-
-// below puts the project's prefix into a pattern "METHOD /path".
-func below(pattern string) string {
-	for i := range pattern {
-		if pattern[i] == ' ' {
-			return pattern[:i+1] + "/v1/projects/{project}" + pattern[i+1:]
-		}
-	}
-	return pattern
-}
-
-// middleware gives every request an id and sees to it that a panic is one request's trouble only.
-func (h *Hub) middleware(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := hubapi.IncomingRequestID(r)
-		w.Header().Set(hubapi.HeaderRequestID, id)
-		r = r.WithContext(hubapi.WithRequestID(r.Context(), id))
-		defer func() {
-			p := recover()
-			if p == nil {
-				return
-			}
-			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(p) // the documented way to cut a connection
-			}
-			h.log.ErrorContext(r.Context(), "request panicked",
-				"panic", p, "request_id", id, "stack", string(debug.Stack()))
-			hubapi.WriteProblem(w, hubapi.AsProblem(nil))
-		}()
-		next.ServeHTTP(w, r)
-	})
-}
-
-// inProject lets a request through to its project only, and only those who may reach it.
-func (h *Hub) inProject(next func(w http.ResponseWriter, r *http.Request, project string)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, err := h.authenticate(r)
-		if err != nil {
-			p, ok := errors.AsType[*hubapi.Problem](err)
-			if !ok {
-				p = hubapi.NewProblem(hubapi.CodeUnauthorized, "the request carries no valid credentials")
-			}
-			hubapi.WriteProblem(w, p)
-			return
-		}
-		project := r.PathValue("project")
-		if !hubapi.ValidProject(project) {
-			hubapi.WriteProblem(w, hubapi.NewProblem(hubapi.CodeInvalid, "%q is not the name of a project", truncate(project)))
-			return
-		}
-		if who.Project != "" && who.Project != project {
-			hubapi.WriteProblem(w, hubapi.NewProblem(hubapi.CodeForbidden, "%s may not reach project %s", who.Name, project))
-			return
-		}
-		next(w, r, project)
-	})
-}
-
-// serve writes what an endpoint answers.
-func (h *Hub) serve(e endpoint) http.Handler {
-	return h.inProject(func(w http.ResponseWriter, r *http.Request, project string) {
-		a, err := e(w, r, project)
-		if err != nil {
-			p := h.asProblem(r.Context(), err)
-			if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
-				w.Header().Set("Retry-After", "1")
-			}
-			hubapi.WriteProblem(w, p)
-			return
-		}
-		if a.generation > 0 {
-			w.Header().Set("ETag", hubapi.ETag(a.generation))
-		}
-		if a.body == nil {
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
-		if a.status == 0 {
-			a.status = http.StatusOK
-		}
-		hubapi.WriteJSON(w, a.status, a.body)
-	})
-}
-
-// condition reads the conditions of a write.
-func condition(r *http.Request) (hubapi.WriteOptions, error) {
-	var o hubapi.WriteOptions
-	switch r.Header.Get("If-None-Match") {
-	case "":
-	case "*":
-		o.Create = true
+// limit is how long the route may take to answer; 0 is for ever.
+func (r Route) limit() time.Duration {
+	switch {
+	case r.Stream:
+		return 0
+	case r.far:
+		return farLimit
 	default:
-		return o, invalid("", "If-None-Match can only be *")
+		return nearLimit
 	}
-	if tag := r.Header.Get("If-Match"); tag != "" && tag != "*" {
-		generation, err := hubapi.ParseETag(tag)
-		if err != nil {
-			return o, invalid("", "If-Match: %s", err)
-		}
-		o.IfGeneration = generation
-	}
-	if o.Create && o.IfGeneration != 0 {
-		return o, invalid("", "If-Match and If-None-Match exclude each other")
-	}
-	return o, nil
 }
 
-// put reads the body and the conditions of a write.
-func readPut[T any](w http.ResponseWriter, r *http.Request) (id string, body T, o hubapi.WriteOptions, err error) {
-	id = r.PathValue("id")
-	if err = checkID(id); err != nil {
-		return id, body, o, err
+// Routes returns all ways into the API.
+func Routes() []Route {
+	var all []Route
+	for _, some := range [][]Route{gatewayRoutes(), accountRoutes(), poolRoutes(), clusterRoutes(), auditRoutes()} {
+		all = append(all, some...)
 	}
-	if o, err = condition(r); err != nil {
-		return id, body, o, err
-	}
-	err = hubapi.ReadJSON(w, r, &body)
-	return id, body, o, err
+	return all
 }
 
-func statusOf(created bool) int {
-	if created {
-		return http.StatusCreated
+func gatewayRoutes() []Route {
+	const path = "/gateways"
+	return []Route{
+		{
+			Method: http.MethodGet, Path: path, Role: hubapi.RoleViewer, Summary: "List gateways", far: true,
+			Query: []string{"name"}, Response: hubapi.List[hubapi.Gateway]{}, handle: (*Hub).listGateways,
+		},
+		{
+			Method: http.MethodGet, Path: path + "/{id}", Role: hubapi.RoleViewer, far: true,
+			Summary: "Read a gateway, at the latest after the wait and sooner when it has the state",
+			Query:   []string{"wait", "state"}, Response: hubapi.Gateway{}, handle: (*Hub).getGateway,
+		},
+		{
+			Method: http.MethodPut, Path: path + "/{id}", Role: hubapi.RoleAdmin, Summary: "Create or update a gateway", Conditional: true,
+			Request: hubapi.GatewayWrite{}, Response: hubapi.Gateway{}, handle: (*Hub).putGateway,
+		},
+		{
+			Method: http.MethodDelete, Path: path + "/{id}", Role: hubapi.RoleAdmin,
+			Summary: "Delete a gateway that nothing uses, and cut its tunnels", handle: (*Hub).deleteGateway,
+		},
+		{
+			Method: http.MethodDelete, Path: path + "/{id}/replicas/{replica}", Role: hubapi.RoleAdmin,
+			Summary: "Shut a replica of a gateway out for good, and cut its tunnels", handle: (*Hub).revokeReplica,
+		},
+		{
+			Method: http.MethodGet, Path: path + "/{id}/pairings/{pairing}", Role: hubapi.RoleAdmin,
+			Summary: "Read what is known of a pairing token", Response: hubapi.Pairing{}, handle: (*Hub).getPairing,
+		},
+		{
+			Method: http.MethodPut, Path: path + "/{id}/pairings/{pairing}", Role: hubapi.RoleAdmin,
+			Summary: "Announce a pairing token", Request: hubapi.PairingWrite{}, Response: hubapi.Pairing{},
+			handle: (*Hub).putPairing,
+		},
+		{
+			Method: http.MethodGet, Path: path + "/{id}/custody", Role: hubapi.RoleAdmin,
+			Summary: "Read the key that is in custody with a gateway", Response: hubapi.Custody{}, handle: (*Hub).getCustody,
+		},
+		{
+			Method: http.MethodPut, Path: path + "/{id}/custody", Role: hubapi.RoleAdmin,
+			Summary: "Give a key into custody with a gateway, unless there is one",
+			Request: hubapi.Custody{}, Response: hubapi.Custody{}, handle: (*Hub).putCustody,
+		},
 	}
-	return http.StatusOK
+}
+
+func accountRoutes() []Route {
+	const path = "/cloud-accounts"
+	return []Route{
+		{
+			Method: http.MethodGet, Path: path, Role: hubapi.RoleViewer, Summary: "List cloud accounts",
+			Query: []string{"name"}, Response: hubapi.List[hubapi.CloudAccount]{}, handle: (*Hub).listAccounts,
+		},
+		{
+			Method: http.MethodGet, Path: path + "/{id}", Role: hubapi.RoleViewer, Summary: "Read a cloud account",
+			Response: hubapi.CloudAccount{}, handle: (*Hub).getAccount,
+		},
+		{
+			Method: http.MethodPut, Path: path + "/{id}", Role: hubapi.RoleEditor, far: true,
+			Summary:     "Create or update a cloud account, once its vCenter has let the gateway in",
+			Conditional: true, Request: hubapi.CloudAccountWrite{}, Response: hubapi.CloudAccount{}, handle: (*Hub).putAccount,
+		},
+		{
+			Method: http.MethodDelete, Path: path + "/{id}", Role: hubapi.RoleEditor,
+			Summary: "Delete a cloud account that no cluster uses", handle: (*Hub).deleteAccount,
+		},
+		{
+			Method: http.MethodGet, Path: path + "/{id}/inventory/{kind}", Role: hubapi.RoleViewer, far: true,
+			Summary: "Read what a vCenter has of one kind", Query: []string{"datacenter", "compute_cluster"},
+			Response: inventory.Objects{}, handle: (*Hub).getInventory,
+		},
+	}
+}
+
+func poolRoutes() []Route {
+	const path = "/ip-pools"
+	return []Route{
+		{
+			Method: http.MethodGet, Path: path, Role: hubapi.RoleViewer, Summary: "List address pools",
+			Query: []string{"name"}, Response: hubapi.List[hubapi.IPPool]{}, handle: (*Hub).listPools,
+		},
+		{
+			Method: http.MethodGet, Path: path + "/{id}", Role: hubapi.RoleViewer, Summary: "Read an address pool",
+			Response: hubapi.IPPool{}, handle: (*Hub).getPool,
+		},
+		{
+			Method: http.MethodPut, Path: path + "/{id}", Role: hubapi.RoleEditor, Summary: "Create or update an address pool",
+			Conditional: true, Request: hubapi.IPPoolWrite{}, Response: hubapi.IPPool{}, handle: (*Hub).putPool,
+		},
+		{
+			Method: http.MethodDelete, Path: path + "/{id}", Role: hubapi.RoleEditor,
+			Summary: "Delete an address pool of which no address is leased", handle: (*Hub).deletePool,
+		},
+		{
+			Method: http.MethodPost, Path: path + "/preview", Role: hubapi.RoleViewer,
+			Summary: "Tell what a write of an address pool would be refused for",
+			Request: hubapi.IPPoolPreview{}, Response: hubapi.List[cluster.Problem]{}, handle: (*Hub).previewPool,
+		},
+	}
+}
+
+func clusterRoutes() []Route {
+	const path = "/clusters"
+	return []Route{
+		{
+			Method: http.MethodGet, Path: path, Role: hubapi.RoleViewer, Summary: "List clusters",
+			Query: []string{"name"}, Response: hubapi.List[hubapi.Cluster]{}, handle: (*Hub).listClusters,
+		},
+		{
+			Method: http.MethodGet, Path: path + "/{id}", Role: hubapi.RoleViewer, Summary: "Read a cluster as the hub has it",
+			Response: hubapi.Cluster{}, handle: (*Hub).getCluster,
+		},
+		{
+			Method: http.MethodPut, Path: path + "/{id}", Role: hubapi.RoleEditor, far: true,
+			Summary:     "Say what a cluster should be, and have its gateway begin",
+			Conditional: true, Request: hubapi.ClusterWrite{}, Response: hubapi.Cluster{}, handle: (*Hub).putCluster,
+		},
+		{
+			Method: http.MethodDelete, Path: path + "/{id}", Role: hubapi.RoleEditor, far: true,
+			Summary: "Have the gateway begin to delete a cluster", handle: (*Hub).deleteCluster,
+		},
+		{
+			Method: http.MethodPost, Path: path + "/preview", Role: hubapi.RoleViewer, far: true,
+			Summary: "Tell what a write of a cluster would do",
+			Request: hubapi.ClusterPreview{}, Response: hubapi.Preview{}, handle: (*Hub).previewCluster,
+		},
+		{
+			Method: http.MethodPost, Path: path + "/{id}/refresh", Role: hubapi.RoleViewer, far: true,
+			Summary: "Have the gateway look at a cluster", Response: hubapi.Cluster{}, handle: (*Hub).refreshCluster,
+		},
+		{
+			Method: http.MethodGet, Path: path + "/{id}/events", Role: hubapi.RoleViewer, Stream: true,
+			Summary: "Follow what happens to a cluster, from after a number on", Query: []string{"after"},
+			Response: hubapi.Event{}, handle: (*Hub).watchCluster,
+		},
+	}
+}
+
+func auditRoutes() []Route {
+	return []Route{{
+		Method: http.MethodGet, Path: "/audit", Role: hubapi.RoleAdmin,
+		Summary: "Read the audit log, from after a number on", Query: []string{"after", "limit"},
+		Response: hubapi.List[hubapi.AuditEntry]{}, handle: (*Hub).listAudit,
+	}}
 }

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,13 +36,16 @@ type Config struct {
 	Endpoint string
 	// Token is sent as a bearer token; empty sends none.
 	Token string
-	// CACertificate is PEM that is believed beside the system's CAs.
+	// CACertificate is PEM that is believed beside the system's CAs. With a Transport it is only told to those who ask for
+	// the Address.
 	CACertificate string
 	// Project is the project all calls are about; empty is DefaultProject.
 	Project   string
 	UserAgent string
 	// Transport replaces the network, as in embedded mode.
 	Transport http.RoundTripper
+	// Embedded tells that the hub is part of this program, so that nobody else can reach it.
+	Embedded bool
 	// Log hears of every request and answer: method, path, status, attempt and request id; never bodies or secrets.
 	Log func(ctx context.Context, msg string, fields map[string]any)
 }
@@ -65,6 +69,8 @@ type Client struct {
 	token     string
 	project   string
 	userAgent string
+	ca        string
+	embedded  bool
 	http      *retryablehttp.Client
 }
 
@@ -88,7 +94,7 @@ func NewClient(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		base: base, token: cfg.Token, project: cfg.Project, userAgent: cfg.UserAgent,
-		http: retryablehttp.NewClient(),
+		ca: cfg.CACertificate, embedded: cfg.Embedded, http: retryablehttp.NewClient(),
 	}
 	c.http.HTTPClient = &http.Client{
 		Transport:     transport,
@@ -202,10 +208,20 @@ func backoff(least, most time.Duration, attempt int, resp *http.Response) time.D
 	return rand.N(min(least<<min(attempt+1, 16), most)) + time.Millisecond //nolint:gosec // Jitter needs no secrecy.
 }
 
+// Address is the URL that the hub is reached at, and the certificates in PEM form that it is believed by besides the
+// system's; "" is none.
+func (c *Client) Address() (endpoint, caCertificate string) {
+	return strings.TrimSuffix(c.base.String(), "/"), c.ca
+}
+
+// Embedded tells that the hub is part of this program: no gateway can reach it.
+func (c *Client) Embedded() bool { return c.embedded }
+
 // call is one call of the API.
 type call struct {
 	method string
 	path   string // below the project
+	root   string // instead of path, from the hub's root
 	query  url.Values
 	in     any
 	opts   WriteOptions
@@ -268,6 +284,9 @@ func (c *Client) newRequest(ctx context.Context, r call) (*retryablehttp.Request
 		body = bytes.NewReader(text)
 	}
 	target := c.base.JoinPath("v1", "projects", url.PathEscape(c.project), r.path)
+	if r.root != "" {
+		target = c.base.JoinPath(r.root)
+	}
 	target.RawQuery = r.query.Encode()
 	req, err := retryablehttp.NewRequestWithContext(ctx, r.method, target.String(), body)
 	if err != nil {

@@ -57,6 +57,12 @@ type PairingToken struct {
 	Introduction []byte `json:"introduction"`
 	// Recovery is the SHA-256 of the recovery key, so that no hub can put one of its own in its place; empty is none.
 	Recovery []byte `json:"recovery,omitempty"`
+	// Key is the fingerprint of the gateway's sealing key as the maker of the token knows it, so that no hub can have a
+	// further replica work with another one; "" for a gateway that has no key yet.
+	Key string `json:"key,omitempty"`
+	// Kept tells that its maker keeps the introduction and makes all further tokens of the gateway with it. Replicas then
+	// believe no other: a sealed introduction tells that the hub does not know it, not who made it.
+	Kept bool `json:"kept,omitempty"`
 }
 
 const (
@@ -105,6 +111,8 @@ type PairOptions struct {
 	// Introduction is shared by tokens that are made together for a gateway that has no key yet, so that whichever replica
 	// comes first knows the others; nil is a new one.
 	Introduction []byte
+	// Kept is the token's: the caller keeps the introduction, and gives it with each further token of the gateway.
+	Kept bool
 	// Fingerprint is that of the gateway's key as it was seen before; another key is refused. "" is any.
 	Fingerprint string
 }
@@ -122,7 +130,7 @@ func (c *Client) Pair(ctx context.Context, gatewayID string, o PairOptions) (Pai
 	if err != nil {
 		return PairingToken{}, nil, err
 	}
-	t := PairingToken{ID: o.ID, Gateway: gateway.ID, Project: c.project, Secret: NewSecret(), Introduction: o.Introduction}
+	t := PairingToken{ID: o.ID, Gateway: gateway.ID, Project: c.project, Secret: NewSecret(), Introduction: o.Introduction, Kept: o.Kept}
 	if t.ID == "" {
 		t.ID = uuid.NewString()
 	}
@@ -139,6 +147,7 @@ func (c *Client) Pair(ctx context.Context, gatewayID string, o PairOptions) (Pai
 		if err != nil {
 			return PairingToken{}, nil, err
 		}
+		t.Key = seal.Fingerprint(key)
 		binding := IntroductionBinding(c.project, gateway.ID, t.ID)
 		if write.Introduction, err = seal.Seal(key, binding, t.Introduction); err != nil {
 			return PairingToken{}, nil, err

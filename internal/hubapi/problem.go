@@ -61,4 +61,6 @@ var (
 	ErrConflict      = &Problem{Code: CodeConflict}
 	ErrBusy          = &Problem{Code: CodeBusy}
 	ErrInUse         = &Problem{Code: CodeInUse}
+	ErrCredentials   = &Problem{Code: CodeCredentials}
+	ErrUntrusted     = &Problem{Code: CodeUntrusted}
 )

@@ -3,7 +3,9 @@ package hubapi
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/seal"
 )
@@ -42,6 +44,44 @@ func (c *Client) SealPassword(
 	return sealed, seal.Fingerprint(key), err
 }
 
+// Handover tells the gateway that a cloud account leaves to seal the secrets of the account's clusters to another gateway.
+// It holds the vCenter's password, by which the gateway knows that it comes from the account's owner: a hub cannot make
+// one, so it cannot have the secrets sealed to a key of its own.
+type Handover struct {
+	Password string `json:"password"`
+	// Gateway is the one that gets the clusters, Fingerprint that of its key.
+	Gateway     string    `json:"gateway"`
+	Fingerprint string    `json:"fingerprint"`
+	Expires     time.Time `json:"expires"`
+}
+
+// handoverTTL is long enough for clocks that are not set right.
+const handoverTTL = time.Hour
+
+// HandoverBinding is what a Handover is sealed for.
+func HandoverBinding(project, accountID, from string) seal.Binding {
+	return seal.Binding{Purpose: seal.PurposeHandover, Project: project, Gateway: from, Object: accountID}
+}
+
+// SealHandover seals the owner's word that the clusters of an account go from one gateway to the key of another.
+// Fingerprint is that of the first gateway's key as the caller has seen it before, or ""; another key is refused.
+func (c *Client) SealHandover(ctx context.Context, accountID, from, fingerprint string, h Handover) ([]byte, error) {
+	gateway, err := c.Gateway(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	key, err := gateway.sealingKey(fingerprint)
+	if err != nil {
+		return nil, err
+	}
+	h.Expires = time.Now().Add(handoverTTL).UTC()
+	text, err := json.Marshal(h)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a handover: %w", err)
+	}
+	return seal.Seal(key, HandoverBinding(c.project, accountID, from), text)
+}
+
 // sealingKey is the public key that the gateway's secrets are sealed to. A fingerprint that is not "" is that of the key
 // as it was seen before: another one is refused.
 func (g *Gateway) sealingKey(fingerprint string) ([]byte, error) {
@@ -59,9 +99,19 @@ func (g *Gateway) sealingKey(fingerprint string) ([]byte, error) {
 		return nil, &Problem{
 			Code: CodeUntrusted, Title: "Gateway key changed", Field: "/gateway_id",
 			Detail: fmt.Sprintf("the key of gateway %s was %s and is now %s", g.ID, fingerprint, now),
-			Hint: "If the gateway was re-created on purpose, replace the cloud account; " +
-				"if not, somebody may be trying to obtain the password.",
+			Hint: "If the gateway was made anew on purpose, compare the new fingerprint with the one that the gateway prints, and name " +
+				"it: gateway_key_fingerprint = \"" + now + "\" in the cloud account, accept_key_fingerprint in palette_gateway. " +
+				"If nobody made it anew, somebody may be trying to obtain the password.",
 		}
 	}
 	return key, nil
+}
+
+// KeyFingerprint is the fingerprint of the key that the gateway's secrets are sealed to; "" while the gateway has none.
+func (g *Gateway) KeyFingerprint() string {
+	key, err := base64.StdEncoding.DecodeString(g.Status.PublicKey)
+	if err != nil || len(key) == 0 {
+		return ""
+	}
+	return seal.Fingerprint(key)
 }

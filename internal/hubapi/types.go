@@ -71,6 +71,9 @@ type CloudAccountWrite struct {
 	Name           string           `json:"name"`
 	Spec           CloudAccountSpec `json:"spec"`
 	SealedPassword []byte           `json:"sealed_password,omitempty"`
+	// SealedHandover is a Handover, sealed to the gateway that the account leaves. It is needed when the gateway of an
+	// account with clusters changes.
+	SealedHandover []byte `json:"sealed_handover,omitempty"`
 }
 
 // IPPoolSpec describes addresses that machines may have. Exactly one of Ranges and Subnet is set.
@@ -99,6 +102,9 @@ type IPPoolStatus struct {
 	Used   int       `json:"used"`
 	Free   int       `json:"free"`
 	Leases []IPLease `json:"leases,omitempty"`
+	// Since is the generation with which the pool came to its gateway: what a gateway remembers of an earlier time is out of
+	// date.
+	Since int64 `json:"since,omitempty"`
 }
 
 // IPLease is an address held by a machine, or resting after one.
@@ -128,6 +134,8 @@ type IPPoolWrite struct {
 type IPPoolPreview struct {
 	ID    string      `json:"id,omitempty"`
 	Write IPPoolWrite `json:"write"`
+	// Beside are the writes of other pools that are to be made together with this one.
+	Beside []IPPoolWrite `json:"beside,omitempty"`
 }
 
 // Phase says where a cluster stands.
@@ -171,6 +179,9 @@ type ClusterStatus struct {
 	Ready      bool        `json:"ready"`
 	Conditions []Condition `json:"conditions,omitempty"`
 	Machines   []Machine   `json:"machines,omitempty"`
+	// Origin is the gateway that made the cluster. The identities of its machines are derived with it for good, whichever
+	// gateway works on the cluster later.
+	Origin string `json:"origin,omitempty"`
 	// Message says why the phase is Failed.
 	Message string `json:"message,omitempty"`
 	// Problems are the attributes at fault where that is why the phase is Failed.

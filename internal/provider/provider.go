@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/provider/cloudaccount"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/provider/gateway"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/provider/inventory"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/provider/ippool"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/provider/vmwarecluster"
@@ -27,7 +29,10 @@ type Provider struct {
 	embedded Embedded
 }
 
-var _ provider.Provider = (*Provider)(nil)
+var (
+	_ provider.Provider                       = (*Provider)(nil)
+	_ provider.ProviderWithEphemeralResources = (*Provider)(nil)
+)
 
 // New returns what makes a provider of the given version. Embedded may be nil where only remote hubs are used.
 func New(version string, embedded Embedded) func() provider.Provider {
@@ -114,7 +119,9 @@ func newClient(s settings, transport http.RoundTripper, version string) (*hubapi
 	}
 	return hubapi.NewClient(hubapi.Config{
 		Endpoint: endpoint, Token: s.Token, Project: s.Project, Transport: transport,
-		UserAgent: "terraform-provider-palette/" + version,
+		CACertificate: s.CACertificate, UserAgent: "terraform-provider-palette/" + version,
+		// What is not known yet may turn out to be an endpoint.
+		Embedded: s.Endpoint == "" && len(s.Unknown) == 0,
 	})
 }
 
@@ -122,6 +129,7 @@ func newClient(s settings, transport http.RoundTripper, version string) (*hubapi
 func (p *Provider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{
 		cloudaccount.NewResource,
+		gateway.NewResource,
 		ippool.NewResource,
 		vmwarecluster.NewResource,
 	}
@@ -129,5 +137,11 @@ func (p *Provider) Resources(context.Context) []func() resource.Resource {
 
 // DataSources implements provider.Provider.
 func (p *Provider) DataSources(context.Context) []func() datasource.DataSource {
-	return append(inventory.DataSources(), cloudaccount.NewDataSource, vmwarecluster.NewDataSource)
+	return append(inventory.DataSources(), cloudaccount.NewDataSource, gateway.NewDataSource, gateway.NewList,
+		vmwarecluster.NewDataSource)
+}
+
+// EphemeralResources implements provider.ProviderWithEphemeralResources.
+func (p *Provider) EphemeralResources(context.Context) []func() ephemeral.EphemeralResource {
+	return []func() ephemeral.EphemeralResource{gateway.NewEphemeral}
 }

@@ -37,16 +37,20 @@ func TestSchemas(t *testing.T) {
 	for _, d := range schemas.Diagnostics {
 		t.Errorf("%s: %s", d.Summary, d.Detail)
 	}
-	wantResources := []string{"palette_cloud_account", "palette_ip_pool", "palette_vmware_cluster"}
+	wantResources := []string{"palette_cloud_account", "palette_gateway", "palette_ip_pool", "palette_vmware_cluster"}
 	if diff := cmp.Diff(wantResources, slices.Sorted(maps.Keys(schemas.ResourceSchemas))); diff != "" {
 		t.Errorf("resources: -want, +got:\n%s", diff)
 	}
 	wantData := []string{
 		"palette_cloud_account", "palette_compute_clusters", "palette_datacenters", "palette_datastores", "palette_folders",
-		"palette_networks", "palette_resource_pools", "palette_templates", "palette_vmware_cluster",
+		"palette_gateway", "palette_gateways", "palette_networks", "palette_resource_pools", "palette_templates", "palette_vmware_cluster",
 	}
 	if diff := cmp.Diff(wantData, slices.Sorted(maps.Keys(schemas.DataSourceSchemas))); diff != "" {
 		t.Errorf("data sources: -want, +got:\n%s", diff)
+	}
+	wantEphemeral := []string{"palette_gateway_pairing_token"}
+	if diff := cmp.Diff(wantEphemeral, slices.Sorted(maps.Keys(schemas.EphemeralResourceSchemas))); diff != "" {
+		t.Errorf("ephemeral resources: -want, +got:\n%s", diff)
 	}
 	described(t, "provider", schemas.Provider.Block)
 	for name, s := range schemas.ResourceSchemas {
@@ -54,6 +58,9 @@ func TestSchemas(t *testing.T) {
 	}
 	for name, s := range schemas.DataSourceSchemas {
 		described(t, "data."+name, s.Block)
+	}
+	for name, s := range schemas.EphemeralResourceSchemas {
+		described(t, "ephemeral."+name, s.Block)
 	}
 }
 

@@ -21,6 +21,8 @@ type Purpose string
 const (
 	PurposePassword       Purpose = "vcenter-password"
 	PurposeClusterSecrets Purpose = "cluster-secrets"
+	// PurposeHandover is the word of a cloud account's owner that another gateway is to have its clusters.
+	PurposeHandover Purpose = "handover"
 	// PurposeIntroduction is what a new replica of a gateway proves its invitation with.
 	PurposeIntroduction Purpose = "introduction"
 	// PurposeGatewayKey is a gateway's own key, on its way to a new replica or kept for the organisation's recovery key.

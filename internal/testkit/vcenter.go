@@ -29,6 +29,8 @@ type Options struct {
 	Guests     GuestOptions
 	// Listen is host:port; the default is 127.0.0.1:0.
 	Listen string
+	// Addresses are IP addresses by which the vCenter is reached besides the one it listens on.
+	Addresses []string
 }
 
 // VCenter is a running simulated vCenter with its guests.
@@ -94,16 +96,19 @@ func Run(ctx context.Context, options Options) (*VCenter, error) {
 }
 
 func (vc *VCenter) start() error {
-	var err error
-	if vc.identity, err = newIdentity(); err != nil {
+	address := vc.options.Listen
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	if vc.identity, err = newIdentity(append(vc.options.Addresses, host)...); err != nil {
 		return err
 	}
 	if err := vc.build(); err != nil {
 		return fmt.Errorf("building the inventory: %w", err)
-	}
-	address := vc.options.Listen
-	if address == "" {
-		address = "127.0.0.1:0"
 	}
 	var config net.ListenConfig
 	if vc.listener, err = config.Listen(vc.ctx, "tcp", address); err != nil {
@@ -153,7 +158,20 @@ func (vc *VCenter) ThumbprintSHA1() string { return vc.identity.thumbprintSHA1()
 func (vc *VCenter) Username() string { return Username }
 
 // Password is the password of Username.
-func (vc *VCenter) Password() string { return Password }
+func (vc *VCenter) Password() string {
+	vc.world.RLock()
+	defer vc.world.RUnlock()
+	password, _ := vc.service.Listen.User.Password()
+	return password
+}
+
+// SetPassword changes the password of Username. Sessions that are open stay open.
+func (vc *VCenter) SetPassword(password string) {
+	vc.world.Lock()
+	defer vc.world.Unlock()
+	// SOAP and REST each have a copy of the URL; what they have in common is this.
+	*vc.service.Listen.User = *url.UserPassword(Username, password)
+}
 
 // InstanceUUID is the vCenter's own id, as in its service content.
 func (vc *VCenter) InstanceUUID() string { return vc.serviceInstance().Content.About.InstanceUuid }
@@ -187,7 +205,7 @@ func (vc *VCenter) login(ctx context.Context) (*govmomi.Client, error) {
 	}
 	vim.UserAgent = ownAgent
 	client := &govmomi.Client{Client: vim, SessionManager: session.NewManager(vim)}
-	if err := client.Login(ctx, url.UserPassword(Username, Password)); err != nil {
+	if err := client.Login(ctx, url.UserPassword(Username, vc.Password())); err != nil {
 		return nil, fmt.Errorf("logging in: %w", err)
 	}
 	return client, nil

@@ -2,6 +2,7 @@ package tfkit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -9,14 +10,17 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
-// RefuseOtherHub adds an error when an object that is not found was kept with a gateway that this hub does not have: then
-// it was not deleted, but looked for in the wrong place, and making it anew would make a second one. It tells whether it
-// did.
+// RefuseOtherHub adds an error when an object that is not found was kept with a gateway that this hub does not have, though
+// it has one beside it: then the object was not deleted, but looked for in the wrong place, and making it anew would make a
+// second one. It tells whether it did.
 func RefuseOtherHub(
 	ctx context.Context, client *hubapi.Client, noun, id, gatewayID string, diags *diag.Diagnostics,
 ) bool {
 	gateway, err := client.Gateway(ctx, hubapi.SystemGatewayID)
 	if err != nil || gatewayID == "" || gateway.ID == gatewayID {
+		return false
+	}
+	if _, err := client.Gateway(ctx, gatewayID); !errors.Is(err, hubapi.ErrNotFound) {
 		return false
 	}
 	diags.AddError(fmt.Sprintf("Unable to Read %s", noun), fmt.Sprintf(

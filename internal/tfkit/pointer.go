@@ -16,6 +16,7 @@ var mapAttributes = collectMapNames(
 	reflect.TypeFor[hubapi.ClusterSpec](),
 	reflect.TypeFor[hubapi.CloudAccountSpec](),
 	reflect.TypeFor[hubapi.IPPoolSpec](),
+	reflect.TypeFor[hubapi.GatewaySpec](),
 )
 
 // PathFromPointer turns a JSON pointer into a spec, such as "/worker_pools/general/placements/0/datastore", into the

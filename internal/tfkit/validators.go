@@ -3,6 +3,7 @@ package tfkit
 import (
 	"context"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 
@@ -20,6 +22,7 @@ var (
 	dnsLabel          = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	kubernetesVersion = regexp.MustCompile(`^v1\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-+][0-9A-Za-z.+-]+)?$`)
 	versionPrefix     = regexp.MustCompile(`^v?1\.(0|[1-9]\d*)(\.(0|[1-9]\d*)([-+][0-9A-Za-z.+-]+)?)?$`)
+	keyFingerprint    = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	thumbprint        = regexp.MustCompile(`^([0-9A-Fa-f]{2}:){19}([0-9A-Fa-f]{2})$|^([0-9A-Fa-f]{2}:){31}([0-9A-Fa-f]{2})$`)
 )
 
@@ -48,7 +51,8 @@ func (c check) ValidateString(_ context.Context, req validator.StringRequest, re
 	}
 	value := req.ConfigValue.ValueString()
 	if err := c.valid(value); err != nil {
-		resp.Diagnostics.AddAttributeError(req.Path, c.summary, fmt.Sprintf("%s: %s. The value %s.", quoted(value), err, c.description))
+		detail := fmt.Sprintf("%s: %s. The value %s.", quoted(value), err, c.description)
+		resp.Diagnostics.AddAttributeError(req.Path, c.summary, withPlace(detail, req.Path))
 	}
 }
 
@@ -180,6 +184,47 @@ func Regexp() validator.String {
 			}
 			return nil
 		},
+	}
+}
+
+// Duration accepts a length of time between two others, such as 90s or 1h30m.
+func Duration(least, most time.Duration) validator.String {
+	return check{
+		summary:     "Invalid Duration",
+		description: fmt.Sprintf("must be a length of time such as 90s or 1h30m, from %s to %s", least, most),
+		valid: func(v string) error {
+			d, err := time.ParseDuration(v)
+			if err != nil {
+				return errors.New("it is not a length of time")
+			}
+			if d < least || d > most {
+				return fmt.Errorf("it is %s", d)
+			}
+			return nil
+		},
+	}
+}
+
+// Base64 accepts standard base64 that is not empty.
+func Base64() validator.String {
+	return check{
+		summary:     "Invalid Base64",
+		description: "must be standard base64",
+		valid: func(v string) error {
+			if raw, err := base64.StdEncoding.DecodeString(v); err != nil || len(raw) == 0 {
+				return errors.New("it is not base64")
+			}
+			return nil
+		},
+	}
+}
+
+// KeyFingerprint accepts the fingerprint of a gateway's key.
+func KeyFingerprint() validator.String {
+	return check{
+		summary:     "Invalid Fingerprint",
+		description: "must be a fingerprint such as sha256:3f9a... with 64 hex digits in lower case",
+		valid:       func(v string) error { return match(keyFingerprint, v, "it is not a fingerprint") },
 	}
 }
 

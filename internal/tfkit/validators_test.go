@@ -96,3 +96,22 @@ func rejects(t *testing.T, v validator.String, value types.String) bool {
 	v.ValidateString(t.Context(), validator.StringRequest{Path: path.Root("x"), ConfigValue: value}, resp)
 	return resp.Diagnostics.HasError()
 }
+
+func TestValidatorsNameNestedAttributes(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason string
+		at     path.Path
+		want   bool
+	}{
+		"Top":    {"The CLI shows the line of a top attribute.", path.Root("subnet"), false},
+		"Nested": {"Of a nested one it shows the resource only.", path.Root("pools").AtMapKey("a").AtName("cidr"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resp := &validator.StringResponse{}
+			tfkit.CIDR().ValidateString(t.Context(), validator.StringRequest{Path: tc.at, ConfigValue: types.StringValue("x")}, resp)
+			if got := strings.Contains(resp.Diagnostics[0].Detail(), tc.at.String()); got != tc.want {
+				t.Errorf("%s got %q", tc.reason, resp.Diagnostics[0].Detail())
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"reflect"
 	"strings"
@@ -78,9 +79,19 @@ func (c *caller) RoundTrip(ctx context.Context, req, res soap.HasFault) error {
 	}
 }
 
-func (c *caller) once(ctx context.Context, req, res soap.HasFault) error {
+func (c *caller) once(ctx context.Context, req, res soap.HasFault) (failed error) {
+	if !readCalls[callName(req)] {
+		if err := guarded(ctx); err != nil {
+			return err
+		}
+	}
 	bounded, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	if c.session.config.Calls != nil {
+		defer func(began time.Time) {
+			c.session.config.Calls(Call{Name: callName(req), Took: time.Since(began), Err: failed})
+		}(time.Now())
+	}
 	if err := c.next.RoundTrip(bounded, req, res); err != nil {
 		return err
 	}
@@ -90,6 +101,9 @@ func (c *caller) once(ctx context.Context, req, res soap.HasFault) error {
 func (c *caller) wrap(name string, err error) error {
 	if untrusted, ok := errors.AsType[*UntrustedError](err); ok {
 		return untrusted
+	}
+	if forbidden, ok := errors.AsType[*ForbiddenAddressError](err); ok {
+		return forbidden
 	}
 	if isTransport(err) {
 		return &UnreachableError{Host: c.session.config.Host, Err: fmt.Errorf("%s: %w", name, err)}
@@ -112,6 +126,9 @@ func deniedInside(res soap.HasFault) error {
 	}
 	return nil
 }
+
+// refuseRedirect keeps to the vCenter that was named: its answer does not decide where a password goes.
+func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // callName is the method's name: "CloneVM_Task" for a *methods.CloneVM_TaskBody.
 func callName(req soap.HasFault) string {
@@ -172,9 +189,10 @@ func (g gatewayErrors) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // replaceTransport gives a SOAP client our own transport: govmomi's takes a proxy from the environment and checks
 // certificates in its own way.
-func replaceTransport(client *soap.Client, transport *http.Transport) {
+func replaceTransport(client *soap.Client, transport *http.Transport, dialer *net.Dialer) {
 	inner := client.DefaultTransport()
 	inner.Proxy = nil
+	inner.DialContext = dialer.DialContext
 	inner.DialTLSContext = nil
 	inner.TLSClientConfig = transport.TLSClientConfig
 	inner.TLSHandshakeTimeout = transport.TLSHandshakeTimeout
@@ -182,4 +200,5 @@ func replaceTransport(client *soap.Client, transport *http.Transport) {
 	inner.MaxIdleConnsPerHost = transport.MaxIdleConnsPerHost
 	inner.IdleConnTimeout = transport.IdleConnTimeout
 	client.Client.Transport = gatewayErrors{next: inner}
+	client.Client.CheckRedirect = refuseRedirect
 }

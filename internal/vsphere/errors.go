@@ -40,6 +40,19 @@ func (e *UnreachableError) Error() string {
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
+// ForbiddenAddressError says that the vCenter's name leads to an address that may not be connected to.
+type ForbiddenAddressError struct {
+	// Address is the one the name was resolved to, with the port.
+	Address string
+	Err     error
+}
+
+func (e *ForbiddenAddressError) Error() string {
+	return fmt.Sprintf("connecting to %s is not allowed: %v", e.Address, e.Err)
+}
+
+func (e *ForbiddenAddressError) Unwrap() error { return e.Err }
+
 // NotFoundError says that no object of the inventory has the name.
 type NotFoundError struct {
 	// Kind is in a person's words: datacenter, compute cluster, ...

@@ -78,8 +78,9 @@ func Classify(err error) Class {
 	}
 	var untrusted *UntrustedError
 	var unreachable *UnreachableError
+	var forbidden *ForbiddenAddressError
 	switch {
-	case errors.Is(err, ErrCredentials), errors.Is(err, ErrClosed), errors.As(err, &untrusted):
+	case errors.Is(err, ErrCredentials), errors.Is(err, ErrClosed), errors.As(err, &untrusted), errors.As(err, &forbidden):
 		return ClassFatal
 	case errors.As(err, &unreachable), errors.Is(err, errTaskLost), errors.Is(err, errViewLost),
 		errors.Is(err, errBeingMade), isTransport(err):
@@ -252,7 +253,8 @@ func isTransport(err error) bool {
 	}
 	var status *statusError
 	var network net.Error
-	return errors.As(err, &status) || errors.As(err, &network) ||
+	var forbidden *ForbiddenAddressError
+	return !errors.As(err, &forbidden) && (errors.As(err, &status) || errors.As(err, &network) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EPIPE)
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EPIPE))
 }

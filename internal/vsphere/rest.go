@@ -38,6 +38,7 @@ func (s *Session) restClient(ctx context.Context) (*rest.Client, error) {
 		return s.rest, nil
 	}
 	client := rest.NewClient(s.vim)
+	client.Client.Client.CheckRedirect = refuseRedirect
 	client.Client.Client.Transport = gatewayErrors{next: s.soap.DefaultTransport()}
 	err := client.Login(ctx, url.UserPassword(s.config.Username, s.config.Password))
 	if rest.IsStatusError(err, http.StatusUnauthorized) {

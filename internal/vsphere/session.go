@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -49,9 +50,26 @@ type Config struct {
 	UserAgent string
 	// Pace is the least time between two answers of the update loop; 0 is the default of 400 ms.
 	Pace time.Duration
+	// Reach judges each address before it is connected to; nil has no objection to any.
+	Reach func(netip.Addr) error
+	// Calls is told of each call when it ends; nil is nobody.
+	Calls func(Call)
 
 	// through is put around the session's transport before its first call. Tests count and break calls with it.
 	through func(soap.RoundTripper) soap.RoundTripper
+}
+
+// Login is how a session was opened.
+type Login struct {
+	Host     string
+	Username string
+	Password string
+	Trust    Trust
+}
+
+// Login says how the session was opened.
+func (s *Session) Login() Login {
+	return Login{Host: s.config.Host, Username: s.config.Username, Password: s.config.Password, Trust: s.config.Trust}
 }
 
 // About says what a vCenter is.
@@ -100,7 +118,7 @@ func Open(ctx context.Context, config Config) (*Session, error) {
 	}
 	client := soap.NewClient(&url.URL{Scheme: "https", Host: config.Host, Path: vim25.Path}, false)
 	client.UserAgent = config.UserAgent
-	replaceTransport(client, newTransport(tlsConfig))
+	replaceTransport(client, newTransport(tlsConfig), newDialer(config.Reach))
 	s := &Session{config: config, soap: client, reads: make(chan struct{}, maxReads), making: newMaking()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.updates = newUpdates(s)
@@ -134,9 +152,12 @@ func (s *Session) open(ctx context.Context) error {
 // connectError makes an error of the first calls into one that says what is wrong with the address or its trust.
 func (s *Session) connectError(err error) error {
 	var untrusted *UntrustedError
+	var forbidden *ForbiddenAddressError
 	switch {
 	case errors.As(err, &untrusted):
 		return untrusted
+	case errors.As(err, &forbidden):
+		return forbidden
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("connecting to vCenter %s: %w", s.config.Host, err)
 	}

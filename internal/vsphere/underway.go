@@ -18,7 +18,7 @@ const cloneTask = "VirtualMachine.clone"
 
 // AwaitClones waits until all clones are over that the session's user has begun, in this process or in one that died,
 // and that are running now. Until then a machine that is being made may be neither in its folder nor among the machines
-// of OwnedBy, so nobody can say that nothing is left. Whether they succeed does not matter: what there is afterwards can
+// of Owned, so nobody can say that nothing is left. Whether they succeed does not matter: what there is afterwards can
 // be read. Clones that a call of this session's Clone waits for are left out, they are that caller's. It makes one call
 // when no clone runs.
 func (s *Session) AwaitClones(ctx context.Context) error {

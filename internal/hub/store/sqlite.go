@@ -3,16 +3,11 @@ package store
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,29 +17,35 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
-//go:embed migrations/*.sql
-var migrations embed.FS
-
-// maxGroup bounds how many batches share one transaction, and so one fsync.
+// maxGroup bounds how many writes share one transaction, and so one fsync.
 const maxGroup = 64
 
 // SQLite is the default store: one file, write-ahead log, each commit on disk before it returns. One goroutine writes;
-// batches that wait at the same time share a transaction.
+// what waits to be written at the same time shares a transaction. Exactly one hub uses the file; commands may write to it
+// while the hub runs.
 type SQLite struct {
 	reads  *sql.DB
 	writes *sql.DB
-	queue  chan *pendingBatch
+	queue  chan *pendingWrite
 	closed chan struct{}
 	once   sync.Once
-	writer sync.WaitGroup
+	owned  sync.WaitGroup // the writer and the poller
+
+	locks    *locks
+	presence *presence
+	wakes    *wakes
+	polling  sync.Once
 }
 
-type pendingBatch struct {
-	batch Batch
+// writeFunc writes within a transaction, all or, when it fails, nothing.
+type writeFunc func(ctx context.Context, tx *sql.Tx) error
+
+type pendingWrite struct {
+	write writeFunc
 	done  chan error
 }
 
-var _ Store = (*SQLite)(nil)
+var _ Database = (*SQLite)(nil)
 
 // ErrClosed is what a commit meets after Close.
 var ErrClosed = errors.New("the store is closed")
@@ -74,8 +75,11 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	if err != nil {
 		return nil, errors.Join(err, writes.Close())
 	}
-	s := &SQLite{reads: reads, writes: writes, queue: make(chan *pendingBatch, maxGroup), closed: make(chan struct{})}
-	s.writer.Go(s.write)
+	s := &SQLite{
+		reads: reads, writes: writes, queue: make(chan *pendingWrite, maxGroup), closed: make(chan struct{}),
+		locks: newLocks(), presence: newPresence(), wakes: newWakes(),
+	}
+	s.owned.Go(s.write)
 	return s, nil
 }
 
@@ -94,7 +98,7 @@ func openDB(path string, conns int, extra string) (*sql.DB, error) {
 // Close waits for what is being written and closes the file.
 func (s *SQLite) Close() error {
 	s.once.Do(func() { close(s.closed) })
-	s.writer.Wait()
+	s.owned.Wait()
 	return errors.Join(s.reads.Close(), s.writes.Close())
 }
 
@@ -124,11 +128,10 @@ func prepare(ctx context.Context, db *sql.DB) error {
 // migrate applies the versioned files that the database has not seen. The transaction takes the write lock first, so
 // two processes that start together do it one after the other.
 func migrate(ctx context.Context, db *sql.DB) error {
-	files, err := fs.Glob(migrations, "migrations/*.sql")
+	steps, err := migrationsFor("sqlite")
 	if err != nil {
-		return fmt.Errorf("listing migrations: %w", err)
+		return err
 	}
-	slices.Sort(files)
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("locking the database: %w", err)
@@ -138,24 +141,16 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return fmt.Errorf("reading the schema's version: %w", err)
 	}
-	if version > len(files) {
-		return fmt.Errorf("%w: it has schema %d, this program knows %d; use the newer program",
-			ErrNewerSchema, version, len(files))
+	rest, err := missing(steps, version)
+	if err != nil {
+		return err
 	}
-	for i, file := range files[version:] {
-		number, _, _ := strings.Cut(filepath.Base(file), "_")
-		if n, err := strconv.Atoi(number); err != nil || n != version+i+1 {
-			return fmt.Errorf("migration %s is out of order", file)
-		}
-		text, err := migrations.ReadFile(file)
-		if err != nil {
-			return fmt.Errorf("reading migration %s: %w", file, err)
-		}
-		if _, err := tx.ExecContext(ctx, string(text)); err != nil {
-			return fmt.Errorf("applying migration %s: %w", file, err)
+	for _, step := range rest {
+		if _, err := tx.ExecContext(ctx, step.text); err != nil {
+			return fmt.Errorf("applying migration %s: %w", step.name, err)
 		}
 	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(files))); err != nil {
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(steps))); err != nil {
 		return fmt.Errorf("writing the schema's version: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -224,31 +219,44 @@ func scanRecord(row interface{ Scan(dest ...any) error }) (*Record, error) {
 	return &r, nil
 }
 
-// Commit implements Records. Once a batch is queued its outcome is waited for, whatever happens to the context: the
-// caller must know whether it was written.
+// Commit implements Records.
 func (s *SQLite) Commit(ctx context.Context, b Batch) error {
-	p := &pendingBatch{batch: b, done: make(chan error, 1)}
+	err := s.do(ctx, func(ctx context.Context, tx *sql.Tx) error { return writeBatch(ctx, tx, b) })
+	if err != nil {
+		return err
+	}
+	b.written()
+	for _, topic := range b.Wakes {
+		s.wakes.publish(topic)
+	}
+	return nil
+}
+
+// do has the writer write. Once that is queued its outcome is waited for, whatever happens to the context: the caller
+// must know whether it was written.
+func (s *SQLite) do(ctx context.Context, write writeFunc) error {
+	w := &pendingWrite{write: write, done: make(chan error, 1)}
 	select {
 	case <-s.closed:
 		return ErrClosed
 	default:
 	}
 	select {
-	case s.queue <- p:
+	case s.queue <- w:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.closed:
 		return ErrClosed
 	}
 	select {
-	case err := <-p.done:
+	case err := <-w.done:
 		return err
 	case <-s.closed:
 	}
-	// The writer empties the queue before it ends; a batch that came after that was not written.
-	s.writer.Wait()
+	// The writer empties the queue before it ends; a write that came after that was not done.
+	s.owned.Wait()
 	select {
-	case err := <-p.done:
+	case err := <-w.done:
 		return err
 	default:
 		return ErrClosed

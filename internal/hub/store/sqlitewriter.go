@@ -15,13 +15,13 @@ import (
 func (s *SQLite) write() {
 	for {
 		select {
-		case p := <-s.queue:
-			s.writeGroup(s.collect(p))
+		case w := <-s.queue:
+			s.writeGroup(s.collect(w))
 		case <-s.closed:
 			for {
 				select {
-				case p := <-s.queue:
-					s.writeGroup(s.collect(p))
+				case w := <-s.queue:
+					s.writeGroup(s.collect(w))
 				default:
 					return
 				}
@@ -31,12 +31,12 @@ func (s *SQLite) write() {
 }
 
 // collect takes what else is waiting.
-func (s *SQLite) collect(first *pendingBatch) []*pendingBatch {
-	group := []*pendingBatch{first}
+func (s *SQLite) collect(first *pendingWrite) []*pendingWrite {
+	group := []*pendingWrite{first}
 	for len(group) < maxGroup {
 		select {
-		case p := <-s.queue:
-			group = append(group, p)
+		case w := <-s.queue:
+			group = append(group, w)
 		default:
 			return group
 		}
@@ -44,9 +44,9 @@ func (s *SQLite) collect(first *pendingBatch) []*pendingBatch {
 	return group
 }
 
-// writeGroup writes the batches in one transaction, each below a savepoint of its own, so that one that fails does not
-// take the others with it.
-func (s *SQLite) writeGroup(group []*pendingBatch) {
+// writeGroup does the writes in one transaction, each below a savepoint of its own, so that one that fails does not take
+// the others with it.
+func (s *SQLite) writeGroup(group []*pendingWrite) {
 	// The writer outlives every request, so no request's context may end its transaction.
 	ctx := context.Background()
 	results := make([]error, len(group))
@@ -56,8 +56,8 @@ func (s *SQLite) writeGroup(group []*pendingBatch) {
 			return fmt.Errorf("beginning to write: %w", err)
 		}
 		defer func() { _ = tx.Rollback() }() // after Commit this does nothing
-		for i, p := range group {
-			if results[i], err = writeSaved(ctx, tx, p.batch); err != nil {
+		for i, w := range group {
+			if results[i], err = writeSaved(ctx, tx, w.write); err != nil {
 				return err
 			}
 		}
@@ -66,11 +66,8 @@ func (s *SQLite) writeGroup(group []*pendingBatch) {
 		}
 		return nil
 	}()
-	for i, p := range group {
-		if err == nil && results[i] == nil {
-			p.batch.written()
-		}
-		p.done <- errors.Join(err, results[i])
+	for i, w := range group {
+		w.done <- errors.Join(err, results[i])
 	}
 }
 
@@ -81,16 +78,16 @@ func (b Batch) written() {
 	}
 }
 
-func writeSaved(ctx context.Context, tx *sql.Tx, b Batch) (result, err error) {
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT batch"); err != nil {
+func writeSaved(ctx context.Context, tx *sql.Tx, write writeFunc) (result, err error) {
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT one"); err != nil {
 		return nil, fmt.Errorf("setting a savepoint: %w", err)
 	}
-	if result = writeBatch(ctx, tx, b); result != nil {
-		if _, err := tx.ExecContext(ctx, "ROLLBACK TO batch"); err != nil {
+	if result = write(ctx, tx); result != nil {
+		if _, err := tx.ExecContext(ctx, "ROLLBACK TO one"); err != nil {
 			return result, fmt.Errorf("going back to a savepoint: %w", err)
 		}
 	}
-	if _, err := tx.ExecContext(ctx, "RELEASE batch"); err != nil {
+	if _, err := tx.ExecContext(ctx, "RELEASE one"); err != nil {
 		return result, fmt.Errorf("releasing a savepoint: %w", err)
 	}
 	return result, nil
@@ -144,12 +141,18 @@ func putRecord(ctx context.Context, tx *sql.Tx, r *Record) error {
 			r.Generation, r.ObservedGeneration, r.LastGeneration, deleted,
 			r.Kind, r.ID, r.Project, r.Revision)
 	}
-	if name, id := isTaken(err); name {
-		return ErrNameTaken
-	} else if id {
+	if name, id := isTaken(err); id || (name && r.Revision == 0 && exists(ctx, tx, r)) {
 		return ErrStale
+	} else if name {
+		return ErrNameTaken
 	}
 	return changedOne(res, err)
+}
+
+// exists tells whether there is a record with the id; SQLite may have looked at the name first.
+func exists(ctx context.Context, tx *sql.Tx, r *Record) bool {
+	var one int
+	return tx.QueryRowContext(ctx, "SELECT 1 FROM records WHERE kind = ? AND id = ?", r.Kind, r.ID).Scan(&one) == nil
 }
 
 func changedOne(res sql.Result, err error) error {
@@ -183,22 +186,30 @@ func putEvent(ctx context.Context, tx *sql.Tx, e ClusterEvent) error {
 func scanEvents(rows *sql.Rows) ([]hubapi.Event, error) {
 	var events []hubapi.Event
 	for rows.Next() {
-		var seq int64
-		var body []byte
-		var e hubapi.Event
-		if err := rows.Scan(&seq, &body); err != nil {
-			return nil, fmt.Errorf("reading an event: %w", err)
+		e, err := scanEvent(rows)
+		if err != nil {
+			return nil, err
 		}
-		if err := json.Unmarshal(body, &e); err != nil {
-			return nil, fmt.Errorf("decoding an event: %w", err)
-		}
-		e.Seq = seq
 		events = append(events, e)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading events: %w", err)
 	}
 	return events, nil
+}
+
+func scanEvent(row interface{ Scan(dest ...any) error }) (hubapi.Event, error) {
+	var seq int64
+	var body []byte
+	var e hubapi.Event
+	if err := row.Scan(&seq, &body); err != nil {
+		return e, fmt.Errorf("reading an event: %w", err)
+	}
+	if err := json.Unmarshal(body, &e); err != nil {
+		return e, fmt.Errorf("decoding an event: %w", err)
+	}
+	e.Seq = seq
+	return e, nil
 }
 
 // Prune implements Events.

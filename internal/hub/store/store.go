@@ -40,6 +40,9 @@ var (
 	ErrNameTaken = errors.New("the name is taken")
 	// ErrNewerSchema tells that the database belongs to a newer version of the program.
 	ErrNewerSchema = errors.New("the database was written by a newer version")
+	// ErrUnavailable tells that the database does not answer at the moment. Where it is not said otherwise nothing was
+	// written.
+	ErrUnavailable = errors.New("the database does not answer")
 	// ErrNewerDocument tells that a record was written by a newer version of the program.
 	ErrNewerDocument = errors.New("the record was written by a newer version")
 )
@@ -81,6 +84,8 @@ type Batch struct {
 	Put, Remove []*Record
 	Events      []ClusterEvent
 	Cursor      *Cursor
+	// Wakes are the topics that are woken once all of it is written, as by Peers.Wake but never lost.
+	Wakes []string
 }
 
 // Records are the hub's documents.
@@ -104,8 +109,47 @@ type Events interface {
 	Cursor(ctx context.Context, gatewayID string) (Cursor, error)
 }
 
+// Settings are what a hub made once for itself and all its instances share.
+type Settings interface {
+	// Setting returns what was put under the name, or ErrNoRecord.
+	Setting(ctx context.Context, name string) ([]byte, error)
+	// PutSettingIfAbsent keeps the value durably unless there is one, and returns the one that is kept.
+	PutSettingIfAbsent(ctx context.Context, name string, value []byte) (stored []byte, err error)
+}
+
+// Peers are what the instances of a hub on one database have between them. On a database that takes one hub only, these
+// work inside its process.
+type Peers interface {
+	// Lock waits for the named lock. The caller calls unlock when done, if there was no error. It keeps those who mean well
+	// out of each other's way; it is lost with the connection to the database, so what must never go wrong depends on the
+	// revisions of records.
+	Lock(ctx context.Context, name string) (unlock func(), err error)
+	// Wake tells every reader of Wakes, in this and all other instances, that there is something new. It may be lost when
+	// the database does not answer; Batch.Wakes are not.
+	Wake(ctx context.Context, topic string)
+	// Wakes returns the topics that are woken from now on, each soon and at least once; what came before has to be looked
+	// for once it has returned. The empty topic stands for all of them: something may have been missed, or another program
+	// has written. The channel is closed when the context ends or the store is closed.
+	Wakes(ctx context.Context) (<-chan string, error)
+	// Attend keeps for so long that the instance attends to these topics and no others.
+	Attend(ctx context.Context, instance string, topics []string, ttl time.Duration) error
+	// Attended tells whether any instance but one attends to the topic.
+	Attended(ctx context.Context, topic, except string) (bool, error)
+}
+
 // Store is where a hub keeps everything.
 type Store interface {
 	Records
 	Events
+	Audits
+	Settings
+	Peers
+}
+
+// Database is an open store.
+type Database interface {
+	Store
+	// Ping returns ErrUnavailable while the database does not answer.
+	Ping(ctx context.Context) error
+	Close() error
 }

@@ -19,6 +19,7 @@ type model struct {
 	Name              types.String   `tfsdk:"name"`
 	GatewayID         types.String   `tfsdk:"gateway_id"`
 	VCenter           types.String   `tfsdk:"vcenter"`
+	GatewayKey        types.String   `tfsdk:"gateway_key_fingerprint"`
 	Username          types.String   `tfsdk:"username"`
 	PasswordWO        types.String   `tfsdk:"password_wo"`
 	PasswordWOVersion types.Int64    `tfsdk:"password_wo_version"`
@@ -159,7 +160,7 @@ func (m *model) boundKnown() bool {
 
 // sameWishes tells whether two models ask the same of the hub, whatever was computed.
 func (m *model) sameWishes(other *model) bool {
-	return m.Name.Equal(other.Name) && m.GatewayID.Equal(other.GatewayID) && m.VCenter.Equal(other.VCenter) &&
+	return m.Name.Equal(other.Name) && m.GatewayID.Equal(other.GatewayID) && m.GatewayKey.Equal(other.GatewayKey) && m.VCenter.Equal(other.VCenter) &&
 		m.Username.Equal(other.Username) && m.PasswordWOVersion.Equal(other.PasswordWOVersion) &&
 		m.CACertificate.Equal(other.CACertificate) && m.Thumbprints.Equal(other.Thumbprints) &&
 		m.Insecure.Equal(other.Insecure) && m.Verify.Equal(other.Verify) && m.Timeouts.Equal(other.Timeouts)

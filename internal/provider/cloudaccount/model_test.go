@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/tfkit"
 )
 
 func thumbprints(values ...string) types.List {
@@ -247,13 +248,13 @@ func TestCheckPassword(t *testing.T) {
 
 func TestGatewayKey(t *testing.T) {
 	private := memory{}
-	key, diags := getKey(t.Context(), private)
+	key, diags := tfkit.GetPrivate[gatewayKey](t.Context(), private, keyName)
 	fatal(t, diags)
 	if got := key.fingerprintOf("gw"); got != "" {
 		t.Errorf("an account that was never sealed for: want any key, got %q", got)
 	}
-	fatal(t, setKey(t.Context(), private, gatewayKey{Gateway: "gw", Fingerprint: "sha256:1"}))
-	key, diags = getKey(t.Context(), private)
+	fatal(t, tfkit.SetPrivate(t.Context(), private, keyName, gatewayKey{Gateway: "gw", Fingerprint: "sha256:1"}))
+	key, diags = tfkit.GetPrivate[gatewayKey](t.Context(), private, keyName)
 	fatal(t, diags)
 	if got := key.fingerprintOf("gw"); got != "sha256:1" {
 		t.Errorf("the same gateway must have the same key, got %q", got)
@@ -262,7 +263,7 @@ func TestGatewayKey(t *testing.T) {
 		t.Errorf("another gateway has a key of its own, got %q", got)
 	}
 	private[keyName] = []byte("[")
-	if _, diags := getKey(t.Context(), private); !diags.HasError() {
+	if _, diags := tfkit.GetPrivate[gatewayKey](t.Context(), private, keyName); !diags.HasError() {
 		t.Error("damaged private state is believed")
 	}
 }

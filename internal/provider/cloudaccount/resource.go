@@ -4,7 +4,6 @@ package cloudaccount
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -95,7 +94,7 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	account, key, err := r.create(ctx, plan.Name.ValueString(), spec, plan.PasswordWO.ValueString())
+	account, key, err := r.create(ctx, &plan, spec)
 	if err != nil {
 		appendError(&resp.Diagnostics, "Create", err)
 		return
@@ -103,22 +102,22 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 	plan.PasswordWO = nullPassword
 	resp.Diagnostics.Append(plan.fromAPI(ctx, account)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
-	resp.Diagnostics.Append(setKey(ctx, resp.Private, key)...)
+	resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, keyName, key)...)
 	tfkit.SetIdentity(ctx, resp.Identity, account.ID, &resp.Diagnostics)
 }
 
 // create writes a new account. Where an earlier create got through and its answer was lost, the hub answers with that
 // account, whose id the password has to be sealed for.
 func (r *Resource) create(
-	ctx context.Context, name string, spec hubapi.CloudAccountSpec, password string,
+	ctx context.Context, plan *model, spec hubapi.CloudAccountSpec,
 ) (*hubapi.CloudAccount, gatewayKey, error) {
 	id, opts := tfkit.NewID(), hubapi.WriteOptions{Create: true}
 	for {
-		sealed, used, err := r.client.SealPassword(ctx, id, spec, "", password)
+		sealed, used, err := r.client.SealPassword(ctx, id, spec, plan.GatewayKey.ValueString(), plan.PasswordWO.ValueString())
 		if err != nil {
 			return nil, gatewayKey{}, err
 		}
-		write := hubapi.CloudAccountWrite{Name: name, Spec: spec, SealedPassword: sealed}
+		write := hubapi.CloudAccountWrite{Name: plan.Name.ValueString(), Spec: spec, SealedPassword: sealed}
 		account, err := r.client.PutCloudAccount(ctx, id, write, opts)
 		if err != nil {
 			return nil, gatewayKey{}, err
@@ -170,22 +169,19 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	spec := r.spec(ctx, &plan, &resp.Diagnostics)
-	known, diags := getKey(ctx, req.Private)
+	known, diags := tfkit.GetPrivate[gatewayKey](ctx, req.Private, keyName)
 	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	write := hubapi.CloudAccountWrite{Name: plan.Name.ValueString(), Spec: spec}
 	id := state.ID.ValueString()
+	write := hubapi.CloudAccountWrite{Name: plan.Name.ValueString(), Spec: spec}
 	if !plan.PasswordWOVersion.Equal(state.PasswordWOVersion) {
-		pinned := known.fingerprintOf(spec.GatewayID)
-		sealed, used, err := r.client.SealPassword(ctx, id, spec, pinned, plan.PasswordWO.ValueString())
-		if err != nil {
+		var err error
+		if known, err = r.seal(ctx, &plan, &state, known, &write); err != nil {
 			appendError(&resp.Diagnostics, "Update", err)
 			return
 		}
-		write.SealedPassword = sealed
-		known = gatewayKey{Gateway: spec.GatewayID, Fingerprint: used}
 	}
 	account, err := r.client.PutCloudAccount(ctx, id, write, hubapi.WriteOptions{})
 	if err != nil {
@@ -195,8 +191,35 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	plan.PasswordWO = nullPassword
 	resp.Diagnostics.Append(plan.fromAPI(ctx, account)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
-	resp.Diagnostics.Append(setKey(ctx, resp.Private, known)...)
+	resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, keyName, known)...)
 	tfkit.SetIdentity(ctx, resp.Identity, account.ID, &resp.Diagnostics)
+}
+
+// seal seals the password for what is written, and, where the account changes its gateway, the word to hand its clusters
+// over. It returns the key that was used.
+func (r *Resource) seal(
+	ctx context.Context, plan, state *model, known gatewayKey, write *hubapi.CloudAccountWrite,
+) (gatewayKey, error) {
+	id, to, from := state.ID.ValueString(), write.Spec.GatewayID, state.GatewayID.ValueString()
+	pinned := plan.GatewayKey.ValueString()
+	if pinned == "" {
+		pinned = known.fingerprintOf(to)
+	}
+	sealed, used, err := r.client.SealPassword(ctx, id, write.Spec, pinned, plan.PasswordWO.ValueString())
+	if err != nil {
+		return known, err
+	}
+	write.SealedPassword = sealed
+	if from != to {
+		write.SealedHandover, err = r.client.SealHandover(ctx, id, from, known.fingerprintOf(from), hubapi.Handover{
+			Password: plan.PasswordWO.ValueString(), Gateway: to, Fingerprint: used,
+		})
+		// A gateway that is gone hands nothing over; the hub says whether that matters.
+		if err != nil && !errors.Is(err, hubapi.ErrNotFound) {
+			return known, err
+		}
+	}
+	return gatewayKey{Gateway: to, Fingerprint: used}, nil
 }
 
 // Delete implements resource.Resource.
@@ -216,12 +239,12 @@ func (r *Resource) Delete(ctx context.Context, req resource.DeleteRequest, resp 
 func (r *Resource) spec(ctx context.Context, plan *model, diags *diag.Diagnostics) hubapi.CloudAccountSpec {
 	gatewayID := plan.GatewayID.ValueString()
 	if gatewayID == "" {
-		gateway, err := r.client.Gateway(ctx, hubapi.SystemGatewayID)
+		found, err := tfkit.DefaultGateway(ctx, r.client)
 		if err != nil {
-			tfkit.AppendError(diags, "Find", "System Gateway", err)
+			tfkit.AppendGatewayError(diags, err)
 			return hubapi.CloudAccountSpec{}
 		}
-		gatewayID = gateway.ID
+		gatewayID = found
 	}
 	spec, d := plan.toSpec(ctx, gatewayID)
 	diags.Append(d...)
@@ -245,34 +268,4 @@ func (k gatewayKey) fingerprintOf(gatewayID string) string {
 		return ""
 	}
 	return k.Fingerprint
-}
-
-type privateReader interface {
-	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
-}
-
-type privateWriter interface {
-	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
-}
-
-func getKey(ctx context.Context, private privateReader) (gatewayKey, diag.Diagnostics) {
-	var key gatewayKey
-	text, diags := private.GetKey(ctx, keyName)
-	if len(text) == 0 {
-		return key, diags
-	}
-	if err := json.Unmarshal(text, &key); err != nil {
-		diags.AddError("Unable to Read Private State", "The gateway's key fingerprint cannot be read: "+err.Error()+".")
-	}
-	return key, diags
-}
-
-func setKey(ctx context.Context, private privateWriter, key gatewayKey) diag.Diagnostics {
-	text, err := json.Marshal(key)
-	if err != nil {
-		var diags diag.Diagnostics
-		diags.AddError("Unable to Write Private State", err.Error())
-		return diags
-	}
-	return private.SetKey(ctx, keyName, text)
 }

@@ -43,11 +43,17 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 			},
 			"gateway_id": schema.StringAttribute{
 				Optional: true, Computed: true,
-				MarkdownDescription: "Id of the gateway that reaches the vCenter. Default: the system gateway, which runs " +
-					"beside the " +
-					"hub. " + boundNote,
+				MarkdownDescription: "Id of the gateway that reaches the vCenter. " + tfkit.DefaultGatewayText + " A change moves the account's clusters to the other gateway without touching a machine; both gateways have to " +
+					"be online. " + boundNote,
 				PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
 				Validators:    []validator.String{tfkit.GatewayID()},
+			},
+			"gateway_key_fingerprint": schema.StringAttribute{
+				Optional: true,
+				MarkdownDescription: "Fingerprint that the gateway's key must have when the password is sealed, such as " +
+					"`palette_gateway.north.key_fingerprint`. Default: the key that the account was sealed to first; another one is an " +
+					"error until it is named here.",
+				Validators: []validator.String{tfkit.KeyFingerprint()},
 			},
 			"vcenter": schema.StringAttribute{
 				Required: true,
@@ -92,6 +98,7 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 					"`insecure`. " + boundNote,
 				PlanModifiers: []planmodifier.List{keepThumbprints{}},
 				Validators: []validator.List{
+					tfkit.NoNulls{},
 					listvalidator.SizeAtLeast(1), listvalidator.UniqueValues(),
 					listvalidator.ValueStringsAre(tfkit.Thumbprint()),
 				},

@@ -64,19 +64,23 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 func (r *Resource) preview(ctx context.Context, plan *model, id string, diags *diag.Diagnostics) {
 	gatewayID := plan.GatewayID.ValueString()
 	if gatewayID == "" {
-		gateway, err := r.client.Gateway(ctx, hubapi.SystemGatewayID)
+		found, err := tfkit.DefaultGateway(ctx, r.client)
 		if err != nil {
-			appendPreviewError(diags, err)
+			if !errors.Is(err, hubapi.ErrUnconfigured) {
+				tfkit.AppendGatewayError(diags, err)
+			}
 			return
 		}
-		gatewayID = gateway.ID
+		gatewayID = found
 	}
 	write, d := plan.toWrite(ctx, gatewayID)
 	diags.Append(d...)
 	if diags.HasError() {
 		return
 	}
-	problems, err := r.client.PreviewIPPool(ctx, hubapi.IPPoolPreview{ID: id, Write: write})
+	problems, err := r.client.PreviewIPPool(ctx, hubapi.IPPoolPreview{
+		ID: id, Write: write, Beside: underway.join(r.client, write),
+	})
 	if err != nil {
 		appendPreviewError(diags, err)
 		return

@@ -163,12 +163,12 @@ func (r *Resource) Delete(ctx context.Context, req resource.DeleteRequest, resp 
 func (r *Resource) write(ctx context.Context, plan *model, diags *diag.Diagnostics) hubapi.IPPoolWrite {
 	gatewayID := plan.GatewayID.ValueString()
 	if gatewayID == "" {
-		gateway, err := r.client.Gateway(ctx, hubapi.SystemGatewayID)
+		found, err := tfkit.DefaultGateway(ctx, r.client)
 		if err != nil {
-			tfkit.AppendError(diags, "Find", "System Gateway", err)
+			tfkit.AppendGatewayError(diags, err)
 			return hubapi.IPPoolWrite{}
 		}
-		gatewayID = gateway.ID
+		gatewayID = found
 	}
 	write, d := plan.toWrite(ctx, gatewayID)
 	diags.Append(d...)

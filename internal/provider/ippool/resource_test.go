@@ -194,7 +194,18 @@ func TestAccIPPoolPlanErrors(t *testing.T) {
 		t.Log(tc.reason)
 		steps = append(steps, resource.TestStep{Config: tc.config, PlanOnly: true, ExpectError: regexp.MustCompile(tc.want)})
 	}
-	steps = append(steps, resource.TestStep{Config: base, ConfigPlanChecks: checks(plancheck.ResourceActionNoop)})
+	steps = append(steps,
+		resource.TestStep{Config: base, ConfigPlanChecks: checks(plancheck.ResourceActionNoop)},
+		resource.TestStep{ // Two that are both new: the hub knows neither of them yet.
+			Config: other("  name = \"other\"\n  subnet = \"10.40.0.0/24\"") +
+				"resource \"palette_ip_pool\" \"third\" {\n  name = \"third\"\n  subnet = \"10.40.0.128/25\"\n}\n",
+			PlanOnly: true, ExpectError: regexp.MustCompile(`(?s)Overlaps with address pool "(third|other)".*10\.40\.0\.129`),
+		},
+		resource.TestStep{ // What was planned once is forgotten with that plan.
+			Config:             base + "resource \"palette_ip_pool\" \"fourth\" {\n  name = \"fourth\"\n  subnet = \"10.40.0.0/24\"\n}\n",
+			PlanOnly:           true,
+			ExpectNonEmptyPlan: true,
+		})
 	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: env.ProviderFactories, Steps: steps})
 }
 

@@ -45,12 +45,10 @@ func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, resp *res
 			},
 			"gateway_id": schema.StringAttribute{
 				Optional: true, Computed: true,
-				MarkdownDescription: "Id of the gateway that leases the addresses. Default: the system gateway, which runs " +
-					"beside the hub. Forces replacement.",
-				PlanModifiers: []planmodifier.String{
-					stringplanmodifier.UseStateForUnknown(), stringplanmodifier.RequiresReplaceIfConfigured(),
-				},
-				Validators: []validator.String{tfkit.GatewayID()},
+				MarkdownDescription: "Id of the gateway that leases the addresses. " + tfkit.DefaultGatewayText + " A change moves the pool with its leases; change the gateway of the cloud accounts that use it in the " +
+					"same apply.",
+				PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
+				Validators:    []validator.String{tfkit.GatewayID()},
 			},
 			"ranges": rangesSchema(),
 			"subnet": schema.StringAttribute{
@@ -63,7 +61,9 @@ func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, resp *res
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Addresses that are never leased: addresses, ranges such as `10.20.0.2-10.20.0.9`, or " +
 					"prefixes such as `10.20.1.0/28`.",
-				Validators: []validator.List{listvalidator.ValueStringsAre(tfkit.AddressSet()), listvalidator.UniqueValues()},
+				Validators: []validator.List{
+					tfkit.NoNulls{}, listvalidator.ValueStringsAre(tfkit.AddressSet()), listvalidator.UniqueValues(),
+				},
 			},
 			"prefix": schema.Int64Attribute{
 				Optional: true, Computed: true,
@@ -79,11 +79,14 @@ func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, resp *res
 			"name_servers": schema.ListAttribute{
 				Optional: true, ElementType: addressType,
 				MarkdownDescription: "Addresses of the machines' DNS servers, in the order in which they are asked.",
+				Validators:          []validator.List{tfkit.NoNulls{}},
 			},
 			"search_domains": schema.ListAttribute{
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "DNS search domains of the machines, in the order in which they are tried.",
-				Validators:          []validator.List{listvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 253))},
+				Validators: []validator.List{
+					tfkit.NoNulls{}, listvalidator.ValueStringsAre(stringvalidator.LengthBetween(1, 253)),
+				},
 			},
 			"cooldown_seconds": schema.Int64Attribute{
 				Optional: true, Computed: true, Default: int64default.StaticInt64(defaultCooldown),

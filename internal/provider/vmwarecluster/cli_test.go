@@ -289,6 +289,53 @@ func TestCLIFailedCreateIsReplaced(t *testing.T) {
 	})
 }
 
+// TestCLIHalfDeleted goes on after a destroy that did not finish, whatever the configuration says by then.
+func TestCLIHalfDeleted(t *testing.T) {
+	set := settings{Count: 1, Top: `timeouts = { delete = "200ms" }`}
+	more := set
+	more.Count = 2
+	for name, tc := range map[string]struct {
+		reason string
+		work   func(c *hubapi.Cluster) bool
+		next   acc.TestStep
+	}{
+		"DestroyAgain": {
+			reason: "a destroy finishes what one before it began, also with a changed configuration",
+			work:   hangs, next: acc.TestStep{Config: more.hcl(), Destroy: true},
+		},
+		"Apply": {
+			reason: "an apply that wants a cluster finishes the destroy and makes one",
+			work:   hangs, next: acc.TestStep{Config: more.hcl(), ConfigPlanChecks: planShows(plancheck.ResourceActionDestroyBeforeCreate)},
+		},
+		"ApplyAfterFailure": {
+			reason: "and so it does after a destroy that was refused",
+			work:   fails("a disk is in the way"),
+			next:   acc.TestStep{Config: set.hcl(), ConfigPlanChecks: planShows(plancheck.ResourceActionDestroyBeforeCreate)},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Log(tc.reason)
+			hub := newFakeHub()
+			works := func(work func(c *hubapi.Cluster) bool) func() {
+				return func() {
+					hub.mu.Lock()
+					defer hub.mu.Unlock()
+					hub.work = work
+				}
+			}
+			tc.next.PreConfig = works(nil)
+			acc.UnitTest(t, acc.TestCase{
+				ProtoV6ProviderFactories: factories(hub),
+				Steps: []acc.TestStep{
+					{Config: set.hcl()},
+					{PreConfig: works(tc.work), Config: set.hcl(), Destroy: true, ExpectError: regexp.MustCompile(`Unable to Delete Cluster`)},
+					tc.next,
+				},
+			})
+		})
+	}
+}
+
 func TestCLIProtection(t *testing.T) {
 	hub := newFakeHub()
 	protected := settings{Count: 1, Protected: true}
@@ -356,7 +403,7 @@ func TestCLIPlanErrors(t *testing.T) {
 		"BadMemory": {
 			reason: "vSphere takes multiples of 4 MiB.",
 			change: func(config string) string { return strings.Replace(config, "4096", "4097", 1) },
-			want:   "Invalid Memory Size",
+			want:   `Invalid Memory Size(?s:.*)control_plane\.memory_mib`,
 		},
 		"Problem": {
 			reason: "What the hub finds is an error on its attribute.",

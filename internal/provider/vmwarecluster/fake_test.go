@@ -80,6 +80,9 @@ func (f *fakeHub) PreviewCluster(_ context.Context, p hubapi.ClusterPreview) (*h
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.call("PreviewCluster")
+	if c, ok := f.clusters[p.ID]; ok && c.DeletedAt != nil {
+		return &hubapi.Preview{Problems: []hubapi.ClusterProblem{{Severity: hubapi.SeverityError, Message: "it is being deleted"}}}, nil
+	}
 	preview := hubapi.Preview{Problems: f.problems}
 	for _, c := range f.clusters {
 		if p.ID != "" || c.Name != p.Spec.Name {
@@ -139,6 +142,9 @@ func (f *fakeHub) PutCluster(
 	if !ok {
 		c.Meta = hubapi.Meta{ID: id, Name: w.Spec.Name}
 		c.Status.Phase = hubapi.PhasePending
+	}
+	if c.DeletedAt != nil {
+		return nil, hubapi.NewProblem(hubapi.CodeBusy, "it is being deleted")
 	}
 	if opts.IfGeneration != 0 && opts.IfGeneration != c.Generation {
 		return nil, hubapi.NewProblem(hubapi.CodeConflict, "the cluster has changed")

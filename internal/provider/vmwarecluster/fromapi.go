@@ -30,6 +30,10 @@ func (m *model) fromAPI(ctx context.Context, c *hubapi.Cluster) diag.Diagnostics
 	}
 	m.ID = types.StringValue(c.ID)
 	m.statusFromAPI(ctx, c.Status, &diags)
+	if c.DeletedAt != nil {
+		// Also when the gateway has failed at it: nothing else can be done with the cluster.
+		m.Phase = types.StringValue(string(hubapi.PhaseDeleting))
+	}
 	return diags
 }
 

@@ -31,6 +31,8 @@ type situation struct {
 	// SpecKnown is false while a value of the configuration is unknown.
 	SpecKnown   bool
 	SpecChanged bool
+	// Blind tells that nobody can look before the cloud account is corrected.
+	Blind bool
 	// Preview is nil when it could not be asked for.
 	Preview *hubapi.Preview
 }
@@ -44,6 +46,9 @@ type decision struct {
 }
 
 func decide(s situation) decision {
+	if s.Blind && s.Exists && s.Ready && !s.Underway && !s.SpecChanged {
+		return decision{Keep: true} // What nobody can see is not planned: the account may be all that is to change.
+	}
 	if !s.SpecKnown || s.Underway || s.Preview == nil {
 		return decision{}
 	}
@@ -92,6 +97,8 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 	switch {
 	case req.State.Raw.IsNull():
 		d = r.planCreate(ctx, plan, specKnown(req.Plan.Raw), &resp.Diagnostics)
+	case hubapi.Phase(state.Phase.ValueString()) == hubapi.PhaseDeleting:
+		remake(state, resp)
 	case r.planReplace(ctx, plan, state, &resp.Diagnostics):
 		return
 	default:
@@ -100,6 +107,15 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 	if !resp.Diagnostics.HasError() {
 		d.apply(ctx, &resp.Plan, &resp.Diagnostics)
 	}
+}
+
+// remake replaces a cluster whose destroy did not finish: nothing can be made of it any more, and nobody but another
+// destroy goes on with what is left.
+func remake(state model, resp *resource.ModifyPlanResponse) {
+	resp.RequiresReplace = append(resp.RequiresReplace, path.Root("phase"))
+	resp.Diagnostics.AddWarning("Cluster Is Half Deleted", fmt.Sprintf(
+		"A destroy of cluster %q (%s) has begun and did not finish. An apply finishes it and creates the cluster anew; terraform "+
+			"destroy finishes it.", state.Name.ValueString(), state.ID.ValueString()))
 }
 
 func (r *Resource) planUpdate(ctx context.Context, plan, state model, known bool, diags *diag.Diagnostics) decision {
@@ -115,7 +131,7 @@ func (r *Resource) planUpdate(ctx context.Context, plan, state model, known bool
 	before, d := state.toSpec(ctx)
 	diags.Append(d...)
 	s.SpecChanged = !sameSpec(spec, before)
-	s.Preview = r.preview(ctx, state.ID.ValueString(), spec, diags)
+	s.Preview, s.Blind = r.look(ctx, state.ID.ValueString(), spec, diags)
 	if s.Preview != nil && s.SpecChanged {
 		tfkit.AppendProblems(diags, s.Preview.Problems)
 	} else if s.Preview != nil {
@@ -142,7 +158,7 @@ func (r *Resource) planCreate(ctx context.Context, plan model, known bool, diags
 		s.Underway = true
 		r.planOver(ctx, existing, spec, diags)
 	case errors.Is(err, hubapi.ErrNotFound):
-		if s.Preview = r.preview(ctx, "", spec, diags); s.Preview != nil {
+		if s.Preview, s.Blind = r.look(ctx, "", spec, diags); s.Preview != nil {
 			tfkit.AppendProblems(diags, s.Preview.Problems)
 		}
 	case !errors.Is(err, hubapi.ErrUnconfigured):
@@ -157,12 +173,12 @@ func (r *Resource) planOver(ctx context.Context, existing *hubapi.Cluster, spec 
 	if managed.has(existing.ID) {
 		// Under the name of the old one the hub would speak of the old one.
 		spec.Name = "new-" + spec.Name
-		if preview := r.preview(ctx, "", spec, diags); preview != nil {
-			tfkit.AppendProblems(diags, ofReplacement(preview.Problems))
+		if preview, _ := r.look(ctx, "", spec, diags); preview != nil {
+			tfkit.AppendProblems(diags, ofReplacement(preview.Problems, existing.Spec.Endpoint == spec.Endpoint))
 		}
 		return
 	}
-	preview := r.preview(ctx, "", spec, diags)
+	preview, _ := r.look(ctx, "", spec, diags)
 	if preview == nil {
 		return
 	}
@@ -189,8 +205,9 @@ func ofUnchanged(problems []hubapi.ClusterProblem) []hubapi.ClusterProblem {
 }
 
 // ofReplacement makes warnings of those problems that may be the doing of the cluster about to be replaced: taken names and
-// addresses. What is missing in the vCenter stays an error, so that nothing is destroyed that cannot be made again.
-func ofReplacement(problems []hubapi.ClusterProblem) []hubapi.ClusterProblem {
+// addresses. What is missing in the vCenter stays an error, so that nothing is destroyed that cannot be made again, and so
+// does what is wrong with an endpoint that the old cluster does not have. (Terraform shows nothing but errors of this plan.)
+func ofReplacement(problems []hubapi.ClusterProblem, sameEndpoint bool) []hubapi.ClusterProblem {
 	var left []hubapi.ClusterProblem
 	for _, p := range problems {
 		switch {
@@ -198,7 +215,7 @@ func ofReplacement(problems []hubapi.ClusterProblem) []hubapi.ClusterProblem {
 			continue // of the name that only this preview has
 		case p.Severity == hubapi.SeverityError && (p.Field == "" || p.Field == "/folder" ||
 			strings.HasSuffix(p.Field, "/count") || strings.HasSuffix(p.Field, "/ip_pool_id") ||
-			strings.HasPrefix(p.Field, "/control_plane_endpoint")):
+			sameEndpoint && strings.HasPrefix(p.Field, "/control_plane_endpoint")):
 			p.Severity = hubapi.SeverityWarning
 			p.Message += " (the cluster that is replaced may be the cause)"
 		}
@@ -207,18 +224,38 @@ func ofReplacement(problems []hubapi.ClusterProblem) []hubapi.ClusterProblem {
 	return left
 }
 
-// preview returns nil when the provider's configuration is not known yet, and after an error.
-func (r *Resource) preview(
+// look asks for a preview. It returns none when the provider's configuration is not known yet, when nobody can look, which
+// it tells, and after an error.
+func (r *Resource) look(
 	ctx context.Context, id string, spec hubapi.ClusterSpec, diags *diag.Diagnostics,
-) *hubapi.Preview {
+) (preview *hubapi.Preview, blind bool) {
 	preview, err := r.reads.PreviewCluster(ctx, hubapi.ClusterPreview{ID: id, Spec: spec})
-	if err != nil {
-		if !errors.Is(err, hubapi.ErrUnconfigured) {
-			tfkit.AppendError(diags, "Preview", "Cluster", err)
-		}
-		return nil
+	switch {
+	case err == nil:
+		return preview, false
+	case errors.Is(err, hubapi.ErrUnconfigured):
+		return nil, false
+	case isBlind(err):
+		warnBlind(diags, spec.Name, err)
+		return nil, true
+	default:
+		tfkit.AppendError(diags, "Preview", "Cluster", err)
+		return nil, false
 	}
-	return preview
+}
+
+// isBlind tells that the vCenter cannot be looked at because the cloud account is not right any more: its password was
+// changed, or its certificate. That is no error of a plan, which would not get to the account that is to be corrected.
+func isBlind(err error) bool {
+	return errors.Is(err, hubapi.ErrCredentials) || errors.Is(err, hubapi.ErrUntrusted)
+}
+
+func warnBlind(diags *diag.Diagnostics, name string, err error) {
+	var why diag.Diagnostics
+	tfkit.AppendError(&why, "Read", noun, err)
+	diags.AddWarning("Cluster Cannot Be Looked At", fmt.Sprintf(
+		"Cluster %q is shown as it was last seen. Correct its cloud account and apply; the next plan shows what has changed "+
+			"meanwhile.\n\n%s", name, why[0].Detail()))
 }
 
 // planReplace tells whether the plan replaces the cluster, names the attributes that force it, and refuses it for a
@@ -268,6 +305,7 @@ func (r *Resource) refuseProtected(ctx context.Context, state model, verb string
 	case errors.Is(err, hubapi.ErrNotFound):
 	case err != nil:
 		tfkit.AppendError(diags, "Read", "Cluster", err)
+	case c.DeletedAt != nil: // It is too late.
 	case c.Status.EverReady:
 		diags.AddAttributeError(path.Root("deletion_protection"), "Cluster Is Protected From Deletion", fmt.Sprintf(
 			"Cluster %q has deletion_protection = true, so it is not possible to %s it. To do so on purpose, first apply "+

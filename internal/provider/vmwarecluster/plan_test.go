@@ -29,6 +29,16 @@ func TestDecide(t *testing.T) {
 			in:     situation{Exists: true, Ready: true, SpecKnown: true, Preview: repair},
 			want:   decision{Operations: []string{"power on prod-cp-0"}},
 		},
+		"Blind": {
+			reason: "What nobody can see is not planned.",
+			in:     situation{Exists: true, Ready: true, SpecKnown: true, Blind: true},
+			want:   decision{Keep: true},
+		},
+		"BlindChange": {
+			reason: "What is asked for is, whatever it comes to.",
+			in:     situation{Exists: true, Ready: true, SpecKnown: true, SpecChanged: true, Blind: true},
+			want:   decision{},
+		},
 		"NotReady": {
 			reason: "A cluster that is not ready is waited for, even with nothing left to do.",
 			in:     situation{Exists: true, SpecKnown: true, Preview: nothing},
@@ -126,25 +136,33 @@ func TestOfUnchanged(t *testing.T) {
 }
 
 func TestOfReplacement(t *testing.T) {
-	for field, want := range map[string]bool{
-		"":                             true,
-		"/control_plane_endpoint/host": true,
-		"/worker_pools/a/placements/0/ip_pool_id": true,
-		"/template":                              false,
-		"/worker_pools/a/placements/0/datastore": false,
+	for name, tc := range map[string]struct {
+		reason       string
+		field        string
+		sameEndpoint bool
+		want         bool
+	}{
+		"Somewhere":     {reason: "What has no place may be about machines.", field: "", want: true},
+		"SameEndpoint":  {reason: "The old cluster answers there.", field: "/control_plane_endpoint/host", sameEndpoint: true, want: true},
+		"OtherEndpoint": {reason: "The old cluster does not answer there.", field: "/control_plane_endpoint/host"},
+		"Pool":          {reason: "The old machines have addresses.", field: "/worker_pools/a/placements/0/ip_pool_id", want: true},
+		"Template":      {reason: "No template comes of a destroy.", field: "/template"},
+		"Datastore":     {reason: "No datastore comes of a destroy.", field: "/worker_pools/a/placements/0/datastore"},
 	} {
-		got := ofReplacement([]hubapi.ClusterProblem{{Severity: hubapi.SeverityError, Field: field}})
-		if len(got) != 1 {
-			t.Fatalf("field %q: %v", field, got)
-		}
-		if demoted := got[0].Severity == hubapi.SeverityWarning; demoted != want {
-			t.Errorf("field %q: demoted %v, want %v", field, demoted, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			got := ofReplacement([]hubapi.ClusterProblem{{Severity: hubapi.SeverityError, Field: tc.field}}, tc.sameEndpoint)
+			if len(got) != 1 {
+				t.Fatalf("%s got %v", tc.reason, got)
+			}
+			if demoted := got[0].Severity == hubapi.SeverityWarning; demoted != tc.want {
+				t.Errorf("%s demoted %v, want %v", tc.reason, demoted, tc.want)
+			}
+		})
 	}
 }
 
 func TestOfReplacementDropsTheName(t *testing.T) {
-	if got := ofReplacement([]hubapi.ClusterProblem{{Severity: hubapi.SeverityError, Field: "/name"}}); got != nil {
+	if got := ofReplacement([]hubapi.ClusterProblem{{Severity: hubapi.SeverityError, Field: "/name"}}, true); got != nil {
 		t.Errorf("the preview of a replacement has a name of its own, got %v", got)
 	}
 }

@@ -164,6 +164,10 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 		resp.State.RemoveResource(ctx)
 		return
 	}
+	if isBlind(err) {
+		warnBlind(&resp.Diagnostics, state.Name.ValueString(), err)
+		return
+	}
 	if err != nil {
 		tfkit.AppendError(&resp.Diagnostics, "Read", noun, err)
 		return
@@ -242,8 +246,9 @@ func (r *Resource) fillOperations(
 			id = existing.ID
 		}
 	}
-	preview := r.preview(ctx, id, spec, diags)
-	if preview == nil {
+	preview, err := r.reads.PreviewCluster(ctx, hubapi.ClusterPreview{ID: id, Spec: spec})
+	if err != nil {
+		tfkit.AppendError(diags, "Preview", noun, err)
 		return
 	}
 	plan.PlannedOperations = fromStrings(preview.Summary, emptyStrings())

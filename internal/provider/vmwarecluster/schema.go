@@ -103,13 +103,13 @@ func attributes(ctx context.Context) map[string]schema.Attribute {
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "SSH public keys that may log in to the machines, in the form of `authorized_keys` lines. Rolling " +
 				"replacement of all machines.",
-			Validators: []validator.List{listvalidator.ValueStringsAre(stringvalidator.LengthAtLeast(1))},
+			Validators: []validator.List{tfkit.NoNulls{}, listvalidator.ValueStringsAre(stringvalidator.LengthAtLeast(1))},
 		},
 		"ntp_servers": schema.ListAttribute{
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "NTP servers of the machines, names or addresses. Without any, machines take the time from the template's " +
 				"own configuration. Rolling replacement of all machines.",
-			Validators: []validator.List{listvalidator.ValueStringsAre(stringvalidator.LengthAtLeast(1))},
+			Validators: []validator.List{tfkit.NoNulls{}, listvalidator.ValueStringsAre(stringvalidator.LengthAtLeast(1))},
 		},
 		"control_plane": controlPlaneAttribute(),
 		"worker_pools":  workerPoolsAttribute(),

@@ -16,6 +16,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/tfkit"
 )
 
 // poolAttributes are the attributes of the control plane and of a worker pool alike.
@@ -41,10 +43,12 @@ func poolAttributes(countText string, count, cpu validator.Int64) map[string]sch
 		"labels": schema.MapAttribute{
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "Kubernetes labels of the nodes. In place, without a restart.",
+			Validators:          []validator.Map{tfkit.NoNulls{}},
 		},
 		"annotations": schema.MapAttribute{
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "Kubernetes annotations of the nodes. In place, without a restart.",
+			Validators:          []validator.Map{tfkit.NoNulls{}},
 		},
 		"taints":          taintsAttribute(),
 		"placements":      placementsAttribute(),
@@ -94,7 +98,7 @@ func placementsAttribute() schema.ListNestedAttribute {
 				Required: true, ElementType: types.StringType,
 				MarkdownDescription: "Names or full inventory paths of networks, one for each network card; the node's own address is on the first.",
 				Validators: []validator.List{
-					listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(stringvalidator.LengthAtLeast(1)),
+					tfkit.NoNulls{}, listvalidator.SizeAtLeast(1), listvalidator.ValueStringsAre(stringvalidator.LengthAtLeast(1)),
 				},
 			},
 			"ip_pool_id": schema.StringAttribute{
@@ -165,7 +169,7 @@ func (memoryStep) ValidateInt64(_ context.Context, req validator.Int64Request, r
 		return
 	}
 	resp.Diagnostics.AddAttributeError(req.Path, "Invalid Memory Size",
-		fmt.Sprintf("vSphere takes a multiple of 4 MiB, not %d MiB.", req.ConfigValue.ValueInt64()))
+		fmt.Sprintf("vSphere takes a multiple of 4 MiB, and %s is %d MiB.", req.Path, req.ConfigValue.ValueInt64()))
 }
 
 // defaultToName makes the cluster's name the default of an attribute.

@@ -1,11 +1,11 @@
-package hub
+package store
 
 import (
 	"context"
 	"sync"
 )
 
-// locks are named locks, so that two writers of one object go one after the other while others do not wait.
+// locks are named locks in this process, so that two writers of one object go one after the other while others do not wait.
 type locks struct {
 	mu   sync.Mutex
 	held map[string]*lock
@@ -46,31 +46,4 @@ func (l *locks) lock(ctx context.Context, name string) (unlock func(), err error
 		leave()
 		return nil, ctx.Err()
 	}
-}
-
-// givenList remembers which generation of a cluster its gateway has been given since both are up. It is no record: what
-// is forgotten is given again, which does no harm.
-type givenList struct {
-	mu         sync.Mutex
-	generation map[string]int64
-}
-
-func newGivenList() *givenList { return &givenList{generation: map[string]int64{}} }
-
-func (g *givenList) set(id string, generation int64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.generation[id] = generation
-}
-
-func (g *givenList) forget(id string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.generation, id)
-}
-
-func (g *givenList) has(id string, generation int64) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.generation[id] == generation
 }
