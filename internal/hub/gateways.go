@@ -32,6 +32,7 @@ func gatewayStatus(d *gatewayDoc, p Presence) hubapi.GatewayStatus {
 	status := hubapi.GatewayStatus{State: hubapi.GatewayOffline}
 	if len(d.Status.PublicKey) > 0 {
 		status.PublicKey = base64.StdEncoding.EncodeToString(d.Status.PublicKey)
+		status.Voucher = d.Status.Voucher
 		status.Recoverable = len(d.Status.Escrow) > 0 && d.Status.EscrowFor == d.Spec.RecoveryKey
 	} else {
 		status.State = hubapi.GatewayPending
