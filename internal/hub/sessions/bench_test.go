@@ -198,6 +198,7 @@ type replica struct {
 	boot     string
 	frozen   bool
 	changed  chan struct{}
+	log      *logBuffer
 	// loseGrants is how many grants are lost on their way; declines that it does not take any.
 	loseGrants int
 	declines   bool
@@ -261,6 +262,9 @@ func (r *replica) await(what string, limit time.Duration, fits func() bool) {
 		case <-timer.C:
 			r.mu.Lock()
 			defer r.mu.Unlock()
+			if testing.Verbose() && r.log != nil {
+				r.t.Log(r.log.text.String())
+			}
 			r.t.Fatalf("not %s within %s: leases %+v, hubs %+v, assigned %d, acked %+v",
 				what, limit, r.leases, r.hubs, len(r.assigned), r.acked)
 		}
@@ -356,6 +360,7 @@ func (r *replica) pair(ctx context.Context, i *instance, token hubapi.PairingTok
 
 func (r *replica) mustPair(i *instance, gatewayID string) *replica {
 	r.t.Helper()
+	r.log = i.bench.log
 	refused, err := r.pair(r.t.Context(), i, i.token(gatewayID))
 	if err != nil || refused != nil {
 		r.t.Fatalf("pairing: %v, refused %+v", err, refused)
