@@ -123,7 +123,7 @@ func latencies(b *testing.B, transport http.RoundTripper, count int) []time.Dura
 	samples := make([]time.Duration, 0, count)
 	for range count {
 		start := time.Now()
-		response := do(b, b.Context(), transport, "/echo", strings.NewReader(body))
+		response := do(b.Context(), b, transport, "/echo", strings.NewReader(body))
 		_, err := io.Copy(io.Discard, response.Body)
 		_ = response.Body.Close()
 		if err != nil {
@@ -134,7 +134,7 @@ func latencies(b *testing.B, transport http.RoundTripper, count int) []time.Dura
 	return samples
 }
 
-func do(b *testing.B, ctx context.Context, transport http.RoundTripper, path string, body io.Reader) *http.Response {
+func do(ctx context.Context, b *testing.B, transport http.RoundTripper, path string, body io.Reader) *http.Response {
 	b.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gateway"+path, body)
 	if err != nil {
@@ -151,7 +151,7 @@ func do(b *testing.B, ctx context.Context, transport http.RoundTripper, path str
 func uploaded(b *testing.B, transport http.RoundTripper) float64 {
 	b.Helper()
 	start := time.Now()
-	response := do(b, b.Context(), transport, "/take", until{start.Add(slice)})
+	response := do(b.Context(), b, transport, "/take", until{start.Add(slice)})
 	var total float64
 	if _, err := fmt.Fscan(response.Body, &total); err != nil {
 		b.Fatal(err)
@@ -166,7 +166,7 @@ func downloaded(b *testing.B, transport http.RoundTripper) float64 {
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	start := time.Now()
-	response := do(b, ctx, transport, "/give", http.NoBody)
+	response := do(ctx, b, transport, "/give", http.NoBody)
 	stop := time.AfterFunc(slice, cancel)
 	defer stop.Stop()
 	total, _ := take(response.Body)

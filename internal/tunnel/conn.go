@@ -59,7 +59,8 @@ func (c *Conn) Serve(ctx context.Context, handler http.Handler) error {
 		c.drain(context.WithoutCancel(ctx), server)
 	})
 	err := server.Serve(listener)
-	if !stop() {
+	stopped := !stop()
+	if stopped {
 		<-drained
 	}
 	cause := c.conn.Err()
@@ -68,7 +69,7 @@ func (c *Conn) Serve(ctx context.Context, handler http.Handler) error {
 		<-ended
 	}
 	switch {
-	case ctx.Err() != nil:
+	case stopped:
 		return nil
 	case cause != nil:
 		return cause

@@ -124,11 +124,16 @@ func (s *Sessions) known(ctx context.Context, cert *x509.Certificate) (authority
 // allowed tells whether a replica may be connected, by what is kept of its gateway.
 func (s *Sessions) allowed(ctx context.Context, id authority.ReplicaID) error {
 	gateway, err := roster.LoadGateway(ctx, s.store, id.Gateway)
-	if errors.Is(err, store.ErrNoRecord) || (err == nil && gateway.Project != id.Project) {
-		return fmt.Errorf("%w: there is no gateway %s in project %s", errShutOut, id.Gateway, id.Project)
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrNoRecord) {
 		return fmt.Errorf("reading gateway %s: %w", id.Gateway, err)
+	}
+	return lets(gateway, id)
+}
+
+// lets tells why a gateway, which is nil when there is none, does not let a replica in.
+func lets(gateway *roster.Gateway, id authority.ReplicaID) error {
+	if gateway == nil || gateway.Project != id.Project {
+		return fmt.Errorf("%w: there is no gateway %s in project %s", errShutOut, id.Gateway, id.Project)
 	}
 	switch replica := gateway.Status.Replica(id.Replica); {
 	case replica == nil:

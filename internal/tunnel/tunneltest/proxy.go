@@ -24,11 +24,14 @@ type Proxy struct {
 	trust *Authority
 	// user and password are asked for unless empty.
 	user, password string
+	// alter is the number of bytes after which an inspecting proxy turns one over, once; 0 alters nothing.
+	alter int64
 	// refuse is the status it answers with when it is not 0.
 	refuse int
 
 	connected atomic.Int64
 	seen      atomic.Int64
+	altered   atomic.Bool
 }
 
 // ProxyOption changes a proxy.
@@ -43,6 +46,9 @@ func Inspecting(corporate, trust *Authority) ProxyOption {
 func Asking(user, password string) ProxyOption {
 	return func(p *Proxy) { p.user, p.password = user, password }
 }
+
+// Altering makes an inspecting proxy change one byte after so many.
+func Altering(after int64) ProxyOption { return func(p *Proxy) { p.alter = after } }
 
 // Refusing makes the proxy refuse everybody.
 func Refusing(status int) ProxyOption { return func(p *Proxy) { p.refuse = status } }
@@ -136,10 +142,18 @@ func (p *Proxy) open(address string, near, far net.Conn) (net.Conn, net.Conn, er
 }
 
 func (p *Proxy) copy(to, from net.Conn) {
-	n, _ := io.Copy(to, from)
-	p.seen.Add(n)
-	_ = to.Close()
-	_ = from.Close()
+	defer to.Close()
+	defer from.Close()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if seen := p.seen.Add(int64(n)); p.alter > 0 && seen > p.alter && p.altered.CompareAndSwap(false, n > 0) {
+			buffer[n-1] ^= 1
+		}
+		if _, failed := to.Write(buffer[:n]); failed != nil || err != nil {
+			return
+		}
+	}
 }
 
 // replayed is a connection of which some bytes have been read already.
