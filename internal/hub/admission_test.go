@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -284,6 +287,39 @@ func TestReadAudit(t *testing.T) {
 	if err := store.VerifyAudit(t.Context(), records); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestStreamsEndWithTheirReadersRights: who is revoked reads nothing more, not even on a stream that is open.
+func TestStreamsEndWithTheirReadersRights(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "hub.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := uuid.NewString()
+		cluster := &store.Record{
+			Kind: store.KindCluster, ID: id, Project: "mine", Name: "a", SpecJSON: []byte(`{"name":"a"}`), StatusJSON: []byte("{}"),
+		}
+		if err := records.Commit(t.Context(), store.Batch{Put: []*store.Record{cluster}}); err != nil {
+			t.Fatal(err)
+		}
+		revoked := time.Now().Add(time.Minute)
+		h, err := hub.New(hub.Config{
+			Store: records, Gateways: hub.NewSystemGateway(systemID, nil),
+			Good: func(context.Context, hub.Principal) bool { return time.Now().Before(revoked) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Handler().ServeHTTP(httptest.NewRecorder(),
+			httptest.NewRequest(http.MethodGet, "/v1/projects/mine/clusters/"+id+"/events", nil))
+		if late := time.Since(revoked); late < 0 || late > 20*time.Second {
+			t.Errorf("the stream ended %s after its reader was revoked", late)
+		}
+		if err := records.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestTellsWhenToComeBack(t *testing.T) {

@@ -119,12 +119,29 @@ func (g *Guard) token(ctx context.Context, bearer string) (hub.Principal, error)
 	if err != nil {
 		return hub.Principal{}, err
 	}
-	who := hub.Principal{ID: "token:" + token.ID, Name: token.Name, Role: token.Role, Project: token.Project}
+	who := hub.Principal{ID: principalPrefix + token.ID, Name: token.Name, Role: token.Role, Project: token.Project}
 	if who.Name == "" {
 		who.Name = "token " + token.ID
 	}
 	return who, nil
 }
+
+// Good tells whether a token that let somebody in still would. A workload's identity is good for what it began: it expires
+// within minutes, and what was begun with it takes longer.
+func (g *Guard) Good(ctx context.Context, who hub.Principal) bool {
+	id, ok := strings.CutPrefix(who.ID, principalPrefix)
+	if !ok {
+		return true
+	}
+	token, err := g.tokens.get(ctx, id)
+	if errors.Is(err, ErrNoToken) {
+		return false
+	}
+	return err != nil || token.Usable(g.tokens.now()) // The database's trouble is nobody's fault.
+}
+
+// principalPrefix is before a token's id in that of its principal.
+const principalPrefix = "token:"
 
 // maxBearer is the longest bearer token that is looked at, in bytes.
 const maxBearer = 16 << 10

@@ -3,6 +3,7 @@ package roster
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
@@ -42,10 +43,15 @@ type Replica struct {
 	RevokedAt      *time.Time `json:"revoked_at,omitempty"`
 }
 
-// WakeGateway is the topic that is woken when who may act as a gateway changes.
-func WakeGateway(id string) string { return wakeGateway + id }
+const topicPrefix = "gateway/"
 
-const wakeGateway = "gateway/"
+// Topic is the topic that is woken when who may act as a gateway changes.
+func Topic(gatewayID string) string { return topicPrefix + gatewayID }
+
+// FromTopic returns the gateway whose topic it is; ok is false for other topics.
+func FromTopic(topic string) (gatewayID string, ok bool) {
+	return strings.CutPrefix(topic, topicPrefix)
+}
 
 // LoadGateway returns a gateway, or store.ErrNoRecord.
 func LoadGateway(ctx context.Context, s store.Records, id string) (*Gateway, error) {
@@ -58,9 +64,12 @@ func Gateways(ctx context.Context, s store.Records, f store.Filter) ([]*Gateway,
 }
 
 // ChangeGateway reads a gateway, changes it and writes it, again when somebody else wrote in between. The function returns
-// ErrUnchanged when there is nothing to write.
-func ChangeGateway(ctx context.Context, s store.Records, id string, fn func(*Gateway) error) (*Gateway, error) {
-	return change(ctx, s, store.KindGateway, id, fn)
+// ErrUnchanged when there is nothing to write. The topics are woken with the write: Topic, where it changes who may act as
+// the gateway.
+func ChangeGateway(
+	ctx context.Context, s store.Records, id string, fn func(*Gateway) error, topics ...string,
+) (*Gateway, error) {
+	return change(ctx, s, store.KindGateway, id, fn, topics...)
 }
 
 // Replica returns the replica with the id, nil when there is none.

@@ -64,18 +64,21 @@ func newInstances(cfg Config, log *slog.Logger) *instances {
 }
 
 // run writes that this instance lives and looks at the others until the context ends. Changed is called when another one
-// has come or gone.
-func (i *instances) run(ctx context.Context, changed func(context.Context)) error {
+// has come or gone, and when this one may give leases again.
+func (i *instances) run(ctx context.Context, changed func()) error {
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
 	for {
 		beat, cancel := context.WithTimeout(ctx, sureFor)
+		before, _ := i.sureTerm()
 		err := i.beat(beat)
 		news := false
 		if err == nil {
 			news, err = i.look(beat)
 		}
 		cancel()
+		after, _ := i.sureTerm()
+		news = news || before != after
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -83,7 +86,7 @@ func (i *instances) run(ctx context.Context, changed func(context.Context)) erro
 			i.log.WarnContext(ctx, "instance of the hub could not write that it lives", "instance", i.instance, "error", err)
 		}
 		if news {
-			changed(ctx)
+			changed()
 		}
 		select {
 		case <-ctx.Done():
@@ -192,6 +195,13 @@ func (i *instances) others() map[string]string {
 		}
 	}
 	return urls
+}
+
+// alone tells that no other instance is known of.
+func (i *instances) alone() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.seen) == 0
 }
 
 // sureTerm tells whether this instance may give leases: no other can have taken it for dead. What was known under another
