@@ -89,6 +89,8 @@ var needed = map[string]hubapi.Role{
 	"DELETE /gateways/{id}/replicas/{replica}":  hubapi.RoleAdmin,
 	"GET /gateways/{id}/pairings/{pairing}":     hubapi.RoleAdmin,
 	"PUT /gateways/{id}/pairings/{pairing}":     hubapi.RoleAdmin,
+	"GET /gateways/{id}/custody":                hubapi.RoleAdmin,
+	"PUT /gateways/{id}/custody":                hubapi.RoleAdmin,
 	"GET /cloud-accounts":                       hubapi.RoleViewer,
 	"GET /cloud-accounts/{id}":                  hubapi.RoleViewer,
 	"PUT /cloud-accounts/{id}":                  hubapi.RoleEditor,

@@ -109,6 +109,15 @@ func gatewayRoutes() []Route {
 			Summary: "Announce a pairing token", Request: hubapi.PairingWrite{}, Response: hubapi.Pairing{},
 			handle: (*Hub).putPairing,
 		},
+		{
+			Method: http.MethodGet, Path: path + "/{id}/custody", Role: hubapi.RoleAdmin,
+			Summary: "Read the key that is in custody with a gateway", Response: hubapi.Custody{}, handle: (*Hub).getCustody,
+		},
+		{
+			Method: http.MethodPut, Path: path + "/{id}/custody", Role: hubapi.RoleAdmin,
+			Summary: "Give a key into custody with a gateway, unless there is one",
+			Request: hubapi.Custody{}, Response: hubapi.Custody{}, handle: (*Hub).putCustody,
+		},
 	}
 }
 

@@ -3,6 +3,7 @@ package hubapi
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -77,6 +78,21 @@ func (c *Client) Gateway(ctx context.Context, id string) (*Gateway, error) {
 	}
 	var g Gateway
 	if err := c.do(ctx, call{method: http.MethodGet, path: pathGateways + "/" + id}, &g); err != nil {
+		return nil, err
+	}
+	return &g, nil
+}
+
+// AwaitGateway returns a gateway when it has the state, or as it is when the hub has waited as long as it does.
+func (c *Client) AwaitGateway(ctx context.Context, id string, state GatewayState) (*Gateway, error) {
+	if id != SystemGatewayID {
+		if err := checkID(id); err != nil {
+			return nil, err
+		}
+	}
+	query := url.Values{"state": {string(state)}, "wait": {"20s"}}
+	var g Gateway
+	if err := c.do(ctx, call{method: http.MethodGet, path: pathGateways + "/" + id, query: query}, &g); err != nil {
 		return nil, err
 	}
 	return &g, nil

@@ -21,6 +21,8 @@ type GatewayStatus struct {
 	Escrow    []byte    `json:"escrow,omitempty"`
 	EscrowFor string    `json:"escrow_for,omitempty"`
 	Replicas  []Replica `json:"replicas,omitempty"`
+	// Custody is one half of a secret; its owner keeps the other one. See hubapi.Custody.
+	Custody []byte `json:"custody,omitempty"`
 }
 
 // Replica is one process that was let in as a gateway.

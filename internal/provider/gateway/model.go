@@ -36,6 +36,7 @@ type model struct {
 	AcceptKeyFingerprint types.String   `tfsdk:"accept_key_fingerprint"`
 	PairingToken         types.String   `tfsdk:"pairing_token"`
 	PairingExpiresAt     types.String   `tfsdk:"pairing_expires_at"`
+	Install              types.Object   `tfsdk:"install"`
 	Timeouts             timeouts.Value `tfsdk:"timeouts"`
 }
 
@@ -120,6 +121,7 @@ func (m *model) takePairing(token hubapi.PairingToken, pairing *hubapi.Pairing) 
 // noPairing is the state of a gateway for which Terraform has made no token.
 func (m *model) noPairing() {
 	m.PairingToken, m.PairingExpiresAt = types.StringNull(), types.StringNull()
+	m.Install = types.ObjectNull(installTypes)
 }
 
 func orNull(s string) types.String {
@@ -148,5 +150,8 @@ func (m *model) known(state *model) {
 		if value.IsUnknown() {
 			*value = was
 		}
+	}
+	if m.Install.IsUnknown() {
+		m.Install = state.Install
 	}
 }

@@ -41,9 +41,11 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 	if plan.renews(&state) {
 		set("pairing_token", types.StringUnknown())
 		set("pairing_expires_at", types.StringUnknown())
+		set("install", types.ObjectUnknown(installTypes))
 	} else {
 		set("pairing_token", state.PairingToken)
 		set("pairing_expires_at", state.PairingExpiresAt)
+		set("install", state.Install)
 	}
 	newKey := memory.Trusted != "" && memory.Seen != "" && memory.Seen != memory.Trusted
 	if newKey {

@@ -129,6 +129,9 @@ func (r *Resource) pair(ctx context.Context, m *model, id, fingerprint, verb str
 		return false
 	}
 	m.takePairing(token, pairing)
+	var d diag.Diagnostics
+	m.Install, d = installTexts(ctx, installOptions(ctx, r.client, m.Name.ValueString(), token.String()))
+	diags.Append(d...)
 	tflog.Info(ctx, "made a pairing token", map[string]any{
 		"gateway_id": id, "pairing_id": token.ID, "expires_at": m.PairingExpiresAt.ValueString(),
 	})
@@ -203,6 +206,7 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	trigger := plan.PairingTrigger
 	if renew {
 		plan.PairingTrigger, plan.PairingToken, plan.PairingExpiresAt = state.PairingTrigger, state.PairingToken, state.PairingExpiresAt
+		plan.Install = state.Install
 	}
 	keep()
 	if resp.Diagnostics.HasError() {
