@@ -111,7 +111,7 @@ func (b *bench) instance(name string) *instance {
 		b.t.Fatal(err)
 	}
 	h, err := hub.New(hub.Config{
-		Store: b.records, Gateways: s, Version: "1.0", Log: log, Clock: b.clock.now, Pin: b.authority.Pin(), Instance: name,
+		Store: b.records, Gateways: s, Version: "1.0", Log: log, Clock: b.clock.now, Pin: b.authority.Pin(),
 	})
 	if err != nil {
 		b.t.Fatal(err)
