@@ -275,7 +275,7 @@ func (h *Hub) deleteGateway(_ http.ResponseWriter, r *http.Request, project stri
 		if err != nil {
 			return answer{}, err
 		}
-		if err := h.gatewayUnused(ctx, d); err != nil {
+		if err := h.gatewayUnused(ctx, d); err != nil || r.URL.Query().Has(hubapi.QueryDryRun) {
 			return answer{}, err
 		}
 		batch, err := h.gatewayRemoval(ctx, d)

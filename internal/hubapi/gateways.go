@@ -131,6 +131,18 @@ func (c *Client) DeleteGateway(ctx context.Context, id string) error {
 	return remove(ctx, c, pathGateways, id)
 }
 
+// QueryDryRun has a delete only tell what stands against it.
+const QueryDryRun = "dry_run"
+
+// MayDeleteGateway tells what DeleteGateway would refuse, and deletes nothing.
+func (c *Client) MayDeleteGateway(ctx context.Context, id string) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	query := url.Values{QueryDryRun: {"true"}}
+	return c.do(ctx, call{method: http.MethodDelete, path: pathGateways + "/" + id, query: query}, nil)
+}
+
 // RevokeReplica shuts one replica of a gateway out for good and cuts its tunnels.
 func (c *Client) RevokeReplica(ctx context.Context, gatewayID, replicaID string) error {
 	for _, id := range []string{gatewayID, replicaID} {
