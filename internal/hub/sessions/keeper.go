@@ -156,7 +156,12 @@ func (k *keeper) own(ctx context.Context, project string) (bool, error) {
 		return false, err
 	}
 	owner := lease.Status.Instance
-	elsewhere := owner != "" && owner != k.s.cfg.Instance && k.s.instances.alive(owner)
+	elsewhere := owner != "" && owner != k.s.cfg.Instance
+	if elsewhere {
+		if elsewhere, err = k.s.instances.alive(ctx, owner); err != nil {
+			return false, err
+		}
+	}
 	k.s.registry.setHolder(k.gateway, lease.Status.Holder, elsewhere)
 	if elsewhere {
 		return false, nil
