@@ -228,19 +228,22 @@ start_gateway() {
 	echo "It runs in $private and has dialled the hub; its log is $demo/gateway.log."
 }
 
+# show_walls prints who can dial whom, and ends the demo when that is not as it should be.
 show_walls() {
-	dials $outside $hub_address 8443 && echo "  from outside to the hub:            yes"
-	dials $private $hub_address 8443 && echo "  from the private network to the hub: yes"
-	for from in $outside $middle; do
-		if dials $from $vcenter_address 443 2>/dev/null; then
-			die "the vCenter can be dialled from $from"
-		fi
-		echo "  from $from to the vCenter: no"
-	done
-	if dials $middle $gateway_address 9400 2>/dev/null; then
-		die "the hub can dial the gateway"
+	wall $outside $hub_address 8443 yes "from outside to the hub"
+	wall $private $hub_address 8443 yes "from the private network to the hub"
+	wall $outside $vcenter_address 443 no "from outside to the vCenter"
+	wall $middle $vcenter_address 443 no "from the hub to the vCenter"
+	wall $middle $gateway_address 9400 no "from the hub to the gateway"
+}
+
+wall() {
+	local got=no
+	if dials "$1" "$2" "$3" 2>/dev/null; then
+		got=yes
 	fi
-	echo "  from $middle to the gateway: no"
+	printf '  %-36s %s\n' "$5" "$got"
+	[ $got = "$4" ] || die "it should be $4"
 }
 
 up() {

@@ -185,6 +185,9 @@ func (c *checker) names() {
 		if path, taken := c.planner.obs.Folder.TakenNames[fresh.name]; taken {
 			c.fail("/name", "the VM name %s is taken by %s, which is not a machine of this cluster", fresh.name, path)
 		}
+		if path, taken := c.planner.obs.Folder.Subfolders[fresh.name]; taken {
+			c.fail("/name", "the VM name %s is taken by the folder %s", fresh.name, path)
+		}
 	}
 }
 

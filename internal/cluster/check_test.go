@@ -150,6 +150,15 @@ func TestCheck(t *testing.T) {
 			want: []string{"/name"}, says: "/dc/vm/k8s/prod/prod-general-1",
 		},
 		{
+			reason: "A name that a folder has.",
+			world: func(o *Observed) {
+				o.Folder.Subfolders = map[string]string{
+					"prod-general-1": "/dc/vm/k8s/prod/prod-general-1", "other": "/dc/vm/k8s/prod/other",
+				}
+			},
+			want: []string{"/name"}, says: "taken by the folder /dc/vm/k8s/prod/prod-general-1",
+		},
+		{
 			reason: "An endpoint that somebody else has, or may get.",
 			world: func(o *Observed) {
 				addresses(9, map[string]string{"somebody": "10.0.0.100"})(o)

@@ -30,6 +30,8 @@ type FolderFacts struct {
 	Created []string
 	// TakenNames maps names of VMs in the folder that are not this cluster's machines to their full paths.
 	TakenNames map[string]string
+	// Subfolders maps names of folders directly in the folder to their full paths. No VM can have a name of theirs.
+	Subfolders map[string]string
 }
 
 // Facts is what vCenter and the address pools say about a cluster's needs.

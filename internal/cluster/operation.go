@@ -1,5 +1,7 @@
 package cluster
 
+import "slices"
+
 // Plan is the way from what is to what should be.
 type Plan struct {
 	// Operations are in the order in which they will be done. None means nothing differs.
@@ -11,6 +13,11 @@ type Plan struct {
 	Failures []Failure
 	// NeedsFacts tells that machines are to be made and that Observed had no Facts; clone steps are then held back.
 	NeedsFacts bool
+}
+
+// Refused tells whether a problem stops an apply.
+func (p Plan) Refused() bool {
+	return slices.ContainsFunc(p.Problems, func(problem Problem) bool { return problem.Severity == SeverityError })
 }
 
 // Failure is a machine whose guest has given up.

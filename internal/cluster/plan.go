@@ -193,9 +193,9 @@ func (p *planner) plan() {
 	}
 	p.oneStepEach()
 	if p.lost {
-		for i := range p.ops {
-			p.ops[i].Step = nil
-		}
+		// Nothing is made or changed, but a machine on its way may still say that it has joined.
+		p.fresh = nil
+		p.ops = slices.DeleteFunc(p.ops, func(op Operation) bool { return op.Kind != KindAwait || op.Step != nil })
 	}
 }
 

@@ -376,6 +376,8 @@ func TestPlanInitializesOnce(t *testing.T) {
 		world  func(Spec, *Observed)
 		lost   bool
 		want   []string
+		// waits are what is awaited all the same.
+		waits []string
 	}{
 		{
 			reason: "The only machine there is has failed before anyone joined: another may try.",
@@ -407,7 +409,8 @@ func TestPlanInitializesOnce(t *testing.T) {
 				o.Machines = o.Machines[1:2]
 				o.change("prod-cp-1", func(m *Machine) { booting(m); m.Join = JoinControlPlane })
 			},
-			lost: true,
+			lost:  true,
+			waits: []string{"wait for prod-cp-1: it has not joined yet"},
 		},
 		{
 			reason: "A machine that says it has joined is a control plane.",
@@ -429,6 +432,12 @@ func TestPlanInitializesOnce(t *testing.T) {
 			}
 			if lost := slices.Contains(fields(plan.Problems, SeverityError), "/control_plane"); lost != tt.lost {
 				t.Errorf("lost = %v: %v", lost, plan.Problems)
+			}
+			if diff := cmp.Diff(tt.waits, Summarize(plan.Operations)); tt.lost && diff != "" {
+				t.Errorf("planned for what is lost: -want +got:\n%s", diff)
+			}
+			if tt.lost && len(Check(spec, obs)) > 0 {
+				t.Errorf("what nothing is made of is checked: %v", Check(spec, obs))
 			}
 			if Ready(spec, obs) {
 				t.Error("Ready")

@@ -161,3 +161,25 @@ func TestCopies(t *testing.T) {
 		t.Error("the copy is gone")
 	}
 }
+
+// TestLostControlPlane has the only control plane machine destroyed: the plan says why nothing can be done and promises
+// nothing, the apply does nothing, and a delete clears up.
+func TestLostControlPlane(t *testing.T) {
+	vc := testkit.Start(t, testkit.Options{})
+	w := newWorld(t, vc, "lost", "")
+	w.ready("create", all...)
+	if err := vc.DestroyVM("lost-cp-0"); err != nil {
+		t.Fatal(err)
+	}
+	w.workers(3)
+	preview := w.preview()
+	if len(preview.Summary) > 0 {
+		t.Errorf("a preview promises what the apply refuses: %q", preview.Summary)
+	}
+	if len(preview.Problems) != 1 || preview.Problems[0].Field != "/control_plane" {
+		t.Errorf("the preview does not say that the control plane is lost: %+v", preview.Problems)
+	}
+	w.failed("apply to a lost cluster", "none of the control plane's machines is left")
+	w.has("apply to a lost cluster", all[1:]...)
+	w.destroyed("delete a lost cluster")
+}

@@ -310,7 +310,7 @@ func (r *reconcile) finished(ctx context.Context, obs cluster.Observed, plan clu
 	if len(r.inFlight) > 0 || !wake.IsZero() {
 		return false, nil
 	}
-	if len(plan.Operations) == 0 {
+	if len(plan.Operations) == 0 && !plan.Refused() {
 		return true, r.persist(ctx, r.verify)
 	}
 	stalled := r.stalled(obs)

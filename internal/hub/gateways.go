@@ -32,6 +32,7 @@ func gatewayStatus(d *gatewayDoc, p Presence) hubapi.GatewayStatus {
 	status := hubapi.GatewayStatus{State: hubapi.GatewayOffline}
 	if len(d.Status.PublicKey) > 0 {
 		status.PublicKey = base64.StdEncoding.EncodeToString(d.Status.PublicKey)
+		status.Voucher = d.Status.Voucher
 		status.Recoverable = len(d.Status.Escrow) > 0 && d.Status.EscrowFor == d.Spec.RecoveryKey
 	} else {
 		status.State = hubapi.GatewayPending
@@ -321,7 +322,7 @@ func (h *Hub) gatewayUnused(ctx context.Context, d *gatewayDoc) error {
 }
 
 func (h *Hub) gatewayRemoval(ctx context.Context, d *gatewayDoc) (store.Batch, error) {
-	batch := store.Batch{Remove: []*store.Record{d.Record}}
+	batch := store.Batch{Remove: []*store.Record{d.Record}, Wakes: []string{roster.Topic(d.ID)}}
 	pairings, err := roster.Pairings(ctx, h.store, store.Filter{Project: d.Project})
 	if err != nil {
 		return batch, err
@@ -347,21 +348,22 @@ func (h *Hub) revokeReplica(_ http.ResponseWriter, r *http.Request, project stri
 	if err := checkID(replica); err != nil {
 		return answer{}, err
 	}
-	known := false
-	_, err := change(r.Context(), h.store, store.KindGateway, project, id, func(d *gatewayDoc) bool {
-		found := d.Status.Replica(replica)
-		known = found != nil
-		if !known || found.RevokedAt != nil {
-			return false
-		}
-		found.RevokedAt = new(h.now().UTC())
-		return true
-	})
-	if err != nil {
+	if _, err := h.loadGateway(r.Context(), project, id); err != nil {
 		return answer{}, err
 	}
-	if !known {
-		return answer{}, notFound("gateway %s has no replica %s", id, replica)
+	_, err := roster.ChangeGateway(r.Context(), h.store, id, func(g *roster.Gateway) error {
+		found := g.Status.Replica(replica)
+		switch {
+		case found == nil:
+			return notFound("gateway %s has no replica %s", id, replica)
+		case found.RevokedAt != nil:
+			return roster.ErrUnchanged
+		}
+		found.RevokedAt = new(h.now().UTC())
+		return nil
+	}, roster.Topic(id))
+	if err != nil {
+		return answer{}, err
 	}
 	h.gateways.Recheck(id)
 	return answer{}, nil

@@ -6,7 +6,6 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -33,6 +32,9 @@ type Config struct {
 	// Pin is the SHA-256 of the public key of the authority that gateways know the hub by; empty lets no process be paired
 	// as a gateway.
 	Pin []byte
+	// Good tells whether somebody who was let in still would be; those who were revoked have their event streams ended. Nil
+	// is always.
+	Good func(context.Context, Principal) bool
 	// Source tells where a request comes from; nil is the address of its connection.
 	Source func(*http.Request) string
 	// Audit keeps an entry of the audit log; nil keeps none, as in embedded mode, where there is but one to do anything.
@@ -50,6 +52,7 @@ type Hub struct {
 	now          func() time.Time
 	authenticate func(*http.Request) (Principal, error)
 	pin          []byte
+	good         func(context.Context, Principal) bool
 	source       func(*http.Request) string
 	audit        func(context.Context, store.AuditEntry) error
 	instrument   func(route Route, next http.Handler) http.Handler
@@ -67,7 +70,7 @@ func New(cfg Config) (*Hub, error) {
 	}
 	h := &Hub{
 		store: cfg.Store, gateways: cfg.Gateways, version: cfg.Version, log: cfg.Log, now: cfg.Clock,
-		authenticate: cfg.Authenticate, source: cfg.Source, audit: cfg.Audit, instrument: cfg.Instrument, pin: cfg.Pin,
+		authenticate: cfg.Authenticate, good: cfg.Good, source: cfg.Source, audit: cfg.Audit, instrument: cfg.Instrument, pin: cfg.Pin,
 		feed: newFeed(cfg.Store), given: newGivenList(), resumes: newResumes(), stopped: make(chan struct{}),
 	}
 	h.fill()
@@ -87,6 +90,9 @@ func (h *Hub) fill() {
 			return Principal{ID: "local", Name: "local", Role: hubapi.RoleAdmin}, nil
 		}
 	}
+	if h.good == nil {
+		h.good = func(context.Context, Principal) bool { return true }
+	}
 	if h.source == nil {
 		h.source = peer
 	}
@@ -103,18 +109,33 @@ const (
 	eventsKept = 7 * 24 * time.Hour
 	// eventsPerCluster bounds what is kept of a cluster that lives.
 	eventsPerCluster = 2000
+	pruneEvery       = time.Hour
 )
 
 // Run listens to every gateway until the context ends, and returns the context's error. It may be called once. When it
 // returns, open event streams end, so that their readers can go elsewhere.
 func (h *Hub) Run(ctx context.Context) error {
 	defer close(h.stopped)
-	if err := h.store.Prune(ctx, h.now().Add(-eventsKept), eventsPerCluster); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("removing old events: %w", err)
-	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return h.followLinks(ctx) })
 	group.Go(func() error { return h.resumeUnfinished(ctx) })
 	group.Go(func() error { return h.feed.run(ctx) })
+	group.Go(func() error { return h.prune(ctx) })
 	return group.Wait()
+}
+
+// prune removes old events from time to time. While that fails there are more of them, and nothing else is wrong.
+func (h *Hub) prune(ctx context.Context) error {
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		if err := h.store.Prune(ctx, h.now().Add(-eventsKept), eventsPerCluster); err != nil && ctx.Err() == nil {
+			h.log.WarnContext(ctx, "old events not removed", "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }

@@ -3,11 +3,13 @@ package hub_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
@@ -114,6 +116,55 @@ func TestInstances(t *testing.T) {
 		}
 	})
 
+	t.Run("creates of one name make one", func(t *testing.T) {
+		again := asked
+		again.Name, again.Endpoint.Host = "twice", "10.10.0.11"
+		ids := make([]string, 20)
+		var group errgroup.Group
+		for i := range ids {
+			group.Go(func() error {
+				made, err := []*bench{a, b}[i%2].client.PutCluster(t.Context(), uuid.NewString(),
+					hubapi.ClusterWrite{Spec: again}, hubapi.WriteOptions{Create: true})
+				if err == nil {
+					ids[i] = made.ID
+				}
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range ids {
+			if id != ids[0] {
+				t.Fatalf("two were made: %s and %s", ids[0], id)
+			}
+		}
+	})
+
+	t.Run("what is deleted is referred to by nothing", func(t *testing.T) {
+		for i := range 10 {
+			account := a.account(fmt.Sprint("short-lived ", i))
+			refers := asked
+			refers.Name, refers.CloudAccountID = fmt.Sprint("refers-", i), account.ID
+			refers.Endpoint.Host = fmt.Sprint("10.10.1.", i)
+			var group errgroup.Group
+			var created, deleted error
+			group.Go(func() error {
+				_, created = a.client.PutCluster(t.Context(), uuid.NewString(),
+					hubapi.ClusterWrite{Spec: refers}, hubapi.WriteOptions{Create: true})
+				return nil
+			})
+			group.Go(func() error {
+				deleted = b.client.DeleteCloudAccount(t.Context(), account.ID)
+				return nil
+			})
+			_ = group.Wait()
+			if (created == nil) == (deleted == nil) {
+				t.Errorf("created: %v, deleted: %v; want one of the two", created, deleted)
+			}
+		}
+	})
+
 	t.Run("an instance that has gone waits for nothing", func(t *testing.T) {
 		other := instance(t, dsn)
 		events, leave := other.watching(c.ID)
@@ -137,18 +188,20 @@ func TestDatabaseAway(t *testing.T) {
 	awaitEvent(t, events)
 
 	server.Stop(t)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+"/v1/projects/default/clusters/"+c.ID, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := b.transp.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	p := hubapi.DecodeProblem(resp)
-	if resp.StatusCode != http.StatusServiceUnavailable || p.Code != hubapi.CodeUnreachable || resp.Header.Get("Retry-After") == "" {
-		t.Errorf("got %d %v, Retry-After %q", resp.StatusCode, p, resp.Header.Get("Retry-After"))
+	for _, path := range []string{c.ID, c.ID + "/events"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+"/v1/projects/default/clusters/"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := b.transp.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := hubapi.DecodeProblem(resp)
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusServiceUnavailable || p.Code != hubapi.CodeUnreachable || resp.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: got %d %v, Retry-After %q", path, resp.StatusCode, p, resp.Header.Get("Retry-After"))
+		}
 	}
 	b.gateway.report(say(c, "meanwhile"))
 	server.Resume(t)

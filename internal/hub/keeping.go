@@ -231,14 +231,11 @@ func (k *keeping) commit(ctx context.Context) error {
 	return k.hub.store.Commit(ctx, b)
 }
 
-// announce wakes those who watch a cluster that something happened to, and logs what was refused.
+// announce forgets what is gone, and logs what was refused. Those who watch were woken by the store.
 func (k *keeping) announce(ctx context.Context) {
 	for reason, count := range k.refused {
 		k.hub.log.WarnContext(ctx, "gateway's reports refused",
 			"gateway_id", k.link.Gateway, "reason", reason, "count", count, "epoch", k.link.Epoch)
-	}
-	for _, e := range k.events {
-		k.hub.feed.wake(e.ClusterID)
 	}
 	for _, r := range k.removed {
 		k.hub.given.forget(r.ID)

@@ -144,7 +144,7 @@ func accountRoutes() []Route {
 		},
 		{
 			Method: http.MethodGet, Path: path + "/{id}/inventory/{kind}", Role: hubapi.RoleViewer, far: true,
-			Summary: "Read what a vCenter has of one kind", Query: []string{"datacenter", "compute_cluster"},
+			Summary: "Read what a vCenter has of one kind", Query: []string{"datacenter", "compute_cluster", "accessible_from"},
 			Response: inventory.Objects{}, handle: (*Hub).getInventory,
 		},
 	}

@@ -51,9 +51,18 @@ type GatewayStatus struct {
 	// PublicKey is the HPKE public key that secrets are sealed to, base64; "" while the gateway is pending. All replicas
 	// share it.
 	PublicKey string `json:"public_key,omitempty"`
+	// Voucher is what the first replica said of the key.
+	Voucher *KeyVoucher `json:"voucher,omitempty"`
 	// Recoverable tells that the gateway's key is kept sealed to the recovery key.
 	Recoverable bool             `json:"recoverable,omitempty"`
 	Replicas    []GatewayReplica `json:"replicas,omitempty"`
+}
+
+// KeyVoucher is PairingToken.Vouch of a gateway's key, by the process that made the key.
+type KeyVoucher struct {
+	// Pairing is the id of the token that the process was paired with.
+	Pairing string `json:"pairing"`
+	MAC     []byte `json:"mac"`
 }
 
 // GatewayReplica is one process that was paired as a gateway.

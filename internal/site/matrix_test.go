@@ -3,8 +3,6 @@ package site_test
 import (
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -13,11 +11,9 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/site"
 )
 
-// The crash matrix through a hub: the gateway's process is killed at its k-th call to vCenter, before the call is carried
-// out and, where it changes anything, also after, and started again. Nobody tells it what to go on with but the hub.
-
-// strideVariable sets how many calls lie between two at which the gateway is killed; 1 is all of them.
-const strideVariable = "PALETTE_TEST_STRIDE"
+// The crash matrix through a hub: the gateway's process, the hub's or both are killed at the k-th call to vCenter, before
+// the call is carried out and, where it changes anything, also after, and started again. Nobody tells the gateway what to
+// go on with but the hub, and the hub knows only what it has kept.
 
 // point is where a gateway is killed.
 type point struct {
@@ -32,34 +28,24 @@ func (p point) String() string {
 	return fmt.Sprintf("before call %d", p.call)
 }
 
-var errKilled = errors.New("the gateway was killed")
+var errKilled = errors.New("it was killed")
 
 // matrix is one row of the crash matrix: a change that is made again and again, and what brings the site back to where
 // the change begins.
 type matrix struct {
-	s      *site.Site
-	change func() *site.Work
-	reset  func() *site.Work
-	slots  []string
-}
-
-func stride(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv(strideVariable)
-	if text == "" {
-		return 7
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("%s=%s: want a number from 1", strideVariable, text)
-	}
-	return n
+	s *site.Site
+	// victims are killed together at every so many calls.
+	victims []*site.Process
+	every   int
+	change  func() *site.Work
+	reset   func() *site.Work
+	slots   []string
 }
 
 func (m matrix) run(t *testing.T, name string) {
 	t.Helper()
 	points := 0
-	for call := 1; ; call += stride(t) {
+	for call := 1; ; call += m.every {
 		method, reached := m.strike(t, name, point{call: call})
 		if !reached {
 			break
@@ -80,7 +66,6 @@ func (m matrix) run(t *testing.T, name string) {
 // strike makes the change with the gateway killed at a point, and tells at which method, and whether it came so far.
 func (m matrix) strike(t *testing.T, name string, at point) (method string, reached bool) {
 	t.Helper()
-	gateway := m.s.Replicas[0]
 	struck := make(chan string, 1)
 	var mu sync.Mutex
 	killed := false
@@ -89,7 +74,9 @@ func (m matrix) strike(t *testing.T, name string, at point) (method string, reac
 		defer mu.Unlock()
 		if !killed && n == at.call {
 			killed = true
-			gateway.Kill()
+			for _, victim := range m.victims {
+				victim.Kill()
+			}
 			struck <- method
 		}
 		if killed {
@@ -111,8 +98,10 @@ func (m matrix) strike(t *testing.T, name string, at point) (method string, reac
 	}
 	m.s.VCenter.OnCall(nil)
 	m.s.VCenter.AfterCall(nil)
-	if !gateway.Running() {
-		gateway.Start()
+	for _, victim := range m.victims {
+		if !victim.Running() {
+			victim.Start()
+		}
 	}
 	work.Wait()
 	m.s.Verify(name+" killed "+at.String()+" "+method, m.slots...)
@@ -120,28 +109,30 @@ func (m matrix) strike(t *testing.T, name string, at point) (method string, reac
 	return method, reached
 }
 
-func TestSiteLongCrashMatrix(t *testing.T) {
-	t.Run("Create", func(t *testing.T) {
-		t.Parallel() // Most of it is waiting for processes.
-		s := site.New(t, site.Options{Hurried: true})
-		matrix{
-			s: s, slots: site.Slots(1), reset: s.Delete,
-			change: func() *site.Work { return s.Write(s.Spec(1)) },
-		}.run(t, "create")
-	})
-	t.Run("Scale", func(t *testing.T) {
-		t.Parallel()
-		s := site.New(t, site.Options{Hurried: true})
+// victims are whom to kill in a site, and at how many of the calls.
+var victims = map[string]struct {
+	of    func(*site.Site) []*site.Process
+	every int
+}{
+	"Gateway": {func(s *site.Site) []*site.Process { return []*site.Process{s.Replicas[0].Process} }, 1},
+	"Hub":     {func(s *site.Site) []*site.Process { return []*site.Process{s.Hubs[0].Process} }, 4},
+	"Both":    {func(s *site.Site) []*site.Process { return []*site.Process{s.Hubs[0].Process, s.Replicas[0].Process} }, 4},
+}
+
+// changes are what is going on meanwhile, each with how its row begins.
+var changes = map[string]func(*site.Site) matrix{
+	"Create": func(s *site.Site) matrix {
+		return matrix{change: func() *site.Work { return s.Write(s.Spec(1)) }, reset: s.Delete, slots: site.Slots(1)}
+	},
+	"Scale": func(s *site.Site) matrix {
 		s.Write(s.Spec(1)).Wait()
-		matrix{
-			s: s, slots: site.Slots(3),
+		return matrix{
 			change: func() *site.Work { return s.Write(s.Spec(3)) },
 			reset:  func() *site.Work { return s.Write(s.Spec(1)) },
-		}.run(t, "scale")
-	})
-	t.Run("Replace", func(t *testing.T) {
-		t.Parallel()
-		s := site.New(t, site.Options{Hurried: true})
+			slots:  site.Slots(3),
+		}
+	},
+	"Replace": func(s *site.Site) matrix {
 		s.Write(s.Spec(1)).Wait()
 		round := 0
 		spec := func() hubapi.ClusterSpec {
@@ -149,17 +140,29 @@ func TestSiteLongCrashMatrix(t *testing.T) {
 			spec.NTPServers = []string{fmt.Sprintf("10.0.%d.%d", round/250, round%250+1)}
 			return spec
 		}
-		matrix{
-			s: s, slots: site.Slots(1),
+		return matrix{
 			change: func() *site.Work { round++; return s.Write(spec()) },
 			reset:  func() *site.Work { return s.Write(spec()) },
-		}.run(t, "replace")
-	})
-	t.Run("Delete", func(t *testing.T) {
-		t.Parallel()
-		s := site.New(t, site.Options{Hurried: true})
+			slots:  site.Slots(1),
+		}
+	},
+	"Delete": func(s *site.Site) matrix {
 		create := func() *site.Work { return s.Write(s.Spec(1)) }
 		create().Wait()
-		matrix{s: s, change: s.Delete, reset: create}.run(t, "delete")
-	})
+		return matrix{change: s.Delete, reset: create}
+	},
+}
+
+func TestSiteLongCrashMatrix(t *testing.T) {
+	for victim, killed := range victims {
+		for change, begin := range changes {
+			t.Run(victim+"/"+change, func(t *testing.T) {
+				t.Parallel() // Most of it is waiting for processes.
+				s := site.New(t, site.Options{Hurried: true})
+				m := begin(s)
+				m.s, m.victims, m.every = s, killed.of(s), killed.every
+				m.run(t, change)
+			})
+		}
+	}
 }

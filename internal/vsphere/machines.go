@@ -38,6 +38,8 @@ var machinePaths = []string{
 type place struct {
 	datacenter, folder *types.ManagedObjectReference
 	path               string // of the folder, whether it exists or not
+	// subfolders are the folders directly in the folder, as they were when it was read.
+	subfolders []object
 }
 
 // Machines reads a cluster's machines, wherever they are: one SOAP call while the session knows the inventory, four at
@@ -63,7 +65,13 @@ func (s *Session) Machines(ctx context.Context, t Target) (cluster.FolderFacts, 
 
 // machines sorts VMs into the cluster's machines and the names others have taken.
 func (t *tree) machines(target Target, at place, vms []object) (cluster.FolderFacts, []cluster.Machine) {
-	facts := cluster.FolderFacts{Exists: at.folder != nil, TakenNames: map[string]string{}}
+	facts := cluster.FolderFacts{
+		Exists: at.folder != nil, TakenNames: map[string]string{}, Subfolders: map[string]string{},
+	}
+	for _, folder := range at.subfolders {
+		name := prop[string](folder.props, "name")
+		facts.Subfolders[decodeName(name)] = at.path + "/" + name
+	}
 	machines := []cluster.Machine{}
 	for _, vm := range vms {
 		parent := refOf(vm.props, "parent")
@@ -89,7 +97,7 @@ func isBeingCreated(vm object) bool {
 		(state == types.VirtualMachineConnectionStateConnected || state == "")
 }
 
-// readFolder finds the folder and reads the VMs directly in it.
+// readFolder finds the folder and reads the VMs and the folders directly in it.
 func (s *Session) readFolder(ctx context.Context, t Target) (place, []object, error) {
 	const attempts = 3
 	for attempt := 1; ; attempt++ {
@@ -102,14 +110,15 @@ func (s *Session) readFolder(ctx context.Context, t Target) (place, []object, er
 			return place{}, nil, s.newFaultError("read machines", at.path, err)
 		}
 		if isWhereItWas(s.cachedNode(*at.folder), objects) || attempt == attempts {
-			return at, onlyVMs(objects), nil
+			at.subfolders = onlyOf(typeFolder, objects, *at.folder)
+			return at, onlyOf(typeVM, objects), nil
 		}
 		// The folder was deleted, renamed or moved since the inventory was read.
 		s.forget()
 	}
 }
 
-// folderSpec reads a folder and the VMs directly in it.
+// folderSpec reads a folder and the VMs and folders directly in it.
 func folderSpec(folder types.ManagedObjectReference) types.PropertyFilterSpec {
 	return types.PropertyFilterSpec{
 		ReportMissingObjectsInResults: types.NewBool(true),
@@ -144,8 +153,11 @@ func isWhereItWas(known *node, objects []object) bool {
 	return false
 }
 
-func onlyVMs(objects []object) []object {
-	return slices.DeleteFunc(objects, func(o object) bool { return o.ref.Type != typeVM })
+// onlyOf are the objects of one type, without those that are left out.
+func onlyOf(kind string, objects []object, without ...types.ManagedObjectReference) []object {
+	return slices.DeleteFunc(slices.Clone(objects), func(o object) bool {
+		return o.ref.Type != kind || slices.Contains(without, o.ref)
+	})
 }
 
 // findPlace finds a datacenter and a folder in it; one that does not exist is no error.

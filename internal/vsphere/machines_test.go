@@ -109,7 +109,8 @@ func TestCloneAndMachines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(cluster.FolderFacts{Exists: true, TakenNames: map[string]string{}}, facts); diff != "" {
+	empty := cluster.FolderFacts{Exists: true, TakenNames: map[string]string{}, Subfolders: map[string]string{}}
+	if diff := cmp.Diff(empty, facts); diff != "" {
 		t.Errorf("folder: -want, +got:\n%s", diff)
 	}
 	if len(machines) != 1 {
@@ -128,6 +129,31 @@ func TestCloneAndMachines(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("machine: -want, +got:\n%s", diff)
+	}
+}
+
+// TestSubfolders checks that names which folders have taken are known from the read of the machines, with no call more.
+func TestSubfolders(t *testing.T) {
+	_, s := openKit(t, testkit.Options{})
+	mustFolder(t, s)
+	if _, err := s.CreateFolder(t.Context(), "dc-north", "k8s/prod/prod-general-0/deeper"); err != nil {
+		t.Fatal(err)
+	}
+	counted := countCalls(s)
+	facts, _, err := s.Machines(t.Context(), target())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"prod-general-0": "/dc-north/vm/k8s/prod/prod-general-0"}
+	if diff := cmp.Diff(want, facts.Subfolders); diff != "" {
+		t.Errorf("subfolders: -want, +got:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"RetrievePropertiesEx"}, counted.seen()); diff != "" {
+		t.Errorf("calls: -want, +got:\n%s", diff)
+	}
+	watched, _ := mustWatch(t, s, target()).Machines()
+	if diff := cmp.Diff(facts, watched); diff != "" {
+		t.Errorf("a watch: -read, +watched:\n%s", diff)
 	}
 }
 

@@ -90,6 +90,7 @@ func (w *Watch) Machines() (cluster.FolderFacts, []cluster.Machine) {
 	defer w.mutex.Unlock()
 	facts := w.facts
 	facts.TakenNames = maps.Clone(facts.TakenNames)
+	facts.Subfolders = maps.Clone(facts.Subfolders)
 	return facts, slices.Clone(w.machines)
 }
 

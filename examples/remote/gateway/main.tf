@@ -19,11 +19,10 @@ resource "palette_gateway" "north" {
 }
 
 output "gateway" {
-  description = "The gateway, as the hub sees it."
+  description = "The gateway."
   value = {
-    id     = palette_gateway.north.id
-    name   = palette_gateway.north.name
-    status = palette_gateway.north.status
+    id   = palette_gateway.north.id
+    name = palette_gateway.north.name
   }
 }
 

@@ -29,9 +29,6 @@ const (
 	serialBits = 127
 )
 
-// ServerName is the hub's name in its inner certificate.
-const ServerName = "hub.palette.internal"
-
 // Authority signs certificates. It may be used by several goroutines.
 type Authority struct {
 	key  *ecdsa.PrivateKey

@@ -15,19 +15,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
 )
 
 // ReplicaID says which replica of which gateway a certificate is for.
 type ReplicaID struct{ Project, Gateway, Replica string }
 
-const trustDomain = "palette"
-
-func (id ReplicaID) uri() *url.URL {
-	return &url.URL{
-		Scheme: "spiffe", Host: trustDomain,
-		Path: "/project/" + id.Project + "/gateway/" + id.Gateway + "/replica/" + id.Replica,
-	}
-}
+func (id ReplicaID) uri() string { return gatewayapi.ReplicaURI(id.Project, id.Gateway, id.Replica) }
 
 // ErrNotReplica tells that a certificate is not that of a gateway's replica.
 var ErrNotReplica = errors.New("the certificate is not that of a gateway's replica")
@@ -42,7 +37,7 @@ func ReplicaOf(cert *x509.Certificate) (ReplicaID, error) {
 		return ReplicaID{}, ErrNotReplica
 	}
 	id := ReplicaID{Project: parts[2], Gateway: parts[4], Replica: parts[6]}
-	if id.uri().String() != cert.URIs[0].String() || uuid.Validate(id.Gateway) != nil || uuid.Validate(id.Replica) != nil {
+	if id.uri() != cert.URIs[0].String() || uuid.Validate(id.Gateway) != nil || uuid.Validate(id.Replica) != nil {
 		return ReplicaID{}, ErrNotReplica
 	}
 	return id, nil
@@ -73,8 +68,12 @@ func (a *Authority) SignReplica(request []byte, id ReplicaID) (der []byte, until
 	default:
 		return nil, time.Time{}, ErrRequest
 	}
+	uri, err := url.Parse(id.uri())
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("naming a replica: %w", err)
+	}
 	return a.sign(csr.PublicKey, ReplicaLifetime, &x509.Certificate{
-		URIs:        []*url.URL{id.uri()},
+		URIs:        []*url.URL{uri},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 }
@@ -115,7 +114,7 @@ func (a *Authority) Server() (*tls.Certificate, error) {
 		return nil, fmt.Errorf("making the hub's key: %w", err)
 	}
 	der, until, err := a.sign(key.Public(), serverLifetime, &x509.Certificate{
-		DNSNames:    []string{ServerName},
+		DNSNames:    []string{gatewayapi.HubName},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	if err != nil {

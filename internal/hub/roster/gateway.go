@@ -3,6 +3,7 @@ package roster
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
@@ -16,6 +17,8 @@ type Gateway = Document[hubapi.GatewaySpec, GatewayStatus]
 type GatewayStatus struct {
 	// PublicKey is the key that secrets are sealed to; it is set once the first replica has its identity on disk.
 	PublicKey []byte `json:"public_key,omitempty"`
+	// Voucher is what the first replica said of the key to the one who made its token.
+	Voucher *hubapi.KeyVoucher `json:"voucher,omitempty"`
 	// Escrow is the gateway's key sealed to the recovery key EscrowFor.
 	Escrow    []byte    `json:"escrow,omitempty"`
 	EscrowFor string    `json:"escrow_for,omitempty"`
@@ -38,16 +41,22 @@ type Replica struct {
 	PairedAt *time.Time `json:"paired_at,omitempty"`
 	// SealingKey is what the gateway's public key becomes when this replica, the first one, is paired.
 	SealingKey []byte `json:"sealing_key,omitempty"`
+	Voucher    []byte `json:"voucher,omitempty"`
 	// CertifiedUntil is when the newest certificate given to the replica ends.
 	CertifiedUntil time.Time  `json:"certified_until"`
 	LastSeen       *time.Time `json:"last_seen,omitempty"`
 	RevokedAt      *time.Time `json:"revoked_at,omitempty"`
 }
 
-// WakeGateway is the topic that is woken when who may act as a gateway changes.
-func WakeGateway(id string) string { return wakeGateway + id }
+const topicPrefix = "gateway/"
 
-const wakeGateway = "gateway/"
+// Topic is the topic that is woken when who may act as a gateway changes.
+func Topic(gatewayID string) string { return topicPrefix + gatewayID }
+
+// FromTopic returns the gateway whose topic it is; ok is false for other topics.
+func FromTopic(topic string) (gatewayID string, ok bool) {
+	return strings.CutPrefix(topic, topicPrefix)
+}
 
 // LoadGateway returns a gateway, or store.ErrNoRecord.
 func LoadGateway(ctx context.Context, s store.Records, id string) (*Gateway, error) {
@@ -60,9 +69,12 @@ func Gateways(ctx context.Context, s store.Records, f store.Filter) ([]*Gateway,
 }
 
 // ChangeGateway reads a gateway, changes it and writes it, again when somebody else wrote in between. The function returns
-// ErrUnchanged when there is nothing to write.
-func ChangeGateway(ctx context.Context, s store.Records, id string, fn func(*Gateway) error) (*Gateway, error) {
-	return change(ctx, s, store.KindGateway, id, fn)
+// ErrUnchanged when there is nothing to write. The topics are woken with the write: Topic, where it changes who may act as
+// the gateway.
+func ChangeGateway(
+	ctx context.Context, s store.Records, id string, fn func(*Gateway) error, topics ...string,
+) (*Gateway, error) {
+	return change(ctx, s, store.KindGateway, id, fn, topics...)
 }
 
 // Replica returns the replica with the id, nil when there is none.
@@ -90,8 +102,8 @@ func (s *GatewayStatus) Paired(id string, now time.Time) bool {
 	}
 	r.PairedAt = new(now.UTC())
 	if len(s.PublicKey) == 0 {
-		s.PublicKey = r.SealingKey
+		s.PublicKey, s.Voucher = r.SealingKey, &hubapi.KeyVoucher{Pairing: r.Pairing, MAC: r.Voucher}
 	}
-	r.SealingKey = nil
+	r.SealingKey, r.Voucher = nil, nil
 	return true
 }

@@ -72,9 +72,10 @@ func list[S, T any](ctx context.Context, s store.Records, kind store.Kind, f sto
 // ErrUnchanged is what a change returns when there is nothing to write.
 var ErrUnchanged = errors.New("nothing to write")
 
-// change reads a document, changes it and writes it, again when somebody else wrote in between.
+// change reads a document, changes it and writes it, again when somebody else wrote in between. The topics are woken with
+// the write.
 func change[S, T any](
-	ctx context.Context, s store.Records, kind store.Kind, id string, fn func(*Document[S, T]) error,
+	ctx context.Context, s store.Records, kind store.Kind, id string, fn func(*Document[S, T]) error, topics ...string,
 ) (*Document[S, T], error) {
 	for range maxTries {
 		d, err := load[S, T](ctx, s, kind, id)
@@ -92,7 +93,7 @@ func change[S, T any](
 		if err != nil {
 			return nil, err
 		}
-		if err := s.Commit(ctx, store.Batch{Put: []*store.Record{r}}); err == nil {
+		if err := s.Commit(ctx, store.Batch{Put: []*store.Record{r}, Wakes: topics}); err == nil {
 			return d, nil
 		} else if !errors.Is(err, store.ErrStale) {
 			return nil, err

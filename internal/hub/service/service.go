@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -50,8 +51,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 
 func (s *service) close() error {
 	var errs []error
-	for i := len(s.undo) - 1; i >= 0; i-- {
-		errs = append(errs, s.undo[i]())
+	for _, undo := range slices.Backward(s.undo) {
+		errs = append(errs, undo())
 	}
 	return errors.Join(errs...)
 }
@@ -72,7 +73,7 @@ func (s *service) open(ctx context.Context) error {
 	}
 	h, err := hub.New(hub.Config{
 		Store: s.records, Gateways: s.sessions, Pin: pin, Version: s.cfg.Version, Log: s.cfg.Log,
-		Authenticate: s.guard.Authenticate, Source: s.cfg.Proxies.Source,
+		Authenticate: s.guard.Authenticate, Good: s.guard.Good, Source: s.cfg.Proxies.Source,
 		Audit: s.records.AppendAudit, Instrument: s.metrics.instrument,
 	})
 	s.hub = h

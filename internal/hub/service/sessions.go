@@ -31,7 +31,7 @@ func (s *service) openSessions(ctx context.Context) (pin []byte, err error) {
 	}
 	cfg := sessions.Config{
 		Store: s.records, Authority: ca, Instance: onlyInstance, Version: s.cfg.Version, Log: s.cfg.Log,
-		Source: s.cfg.Proxies.Source,
+		Source: s.cfg.Proxies.Source, URL: s.cfg.AdvertiseURL,
 	}
 	if s.cfg.shared() {
 		cfg.Instance = uuid.NewString()
@@ -39,6 +39,12 @@ func (s *service) openSessions(ctx context.Context) (pin []byte, err error) {
 	if s.cfg.System != nil {
 		cfg.System = hub.NewSystemGateway(s.cfg.System.ID, s.cfg.System.Transport)
 	}
-	s.sessions, err = sessions.New(cfg)
-	return ca.Pin(), err
+	if s.sessions, err = sessions.New(cfg); err != nil {
+		return nil, err
+	}
+	s.metrics.gauge("palette_hub_gateways_connected", "Gateways that have a tunnel to this hub.",
+		func() float64 { return float64(s.sessions.Count().Gateways) })
+	s.metrics.gauge("palette_hub_gateway_replicas_connected", "Replicas of gateways that have a tunnel to this hub.",
+		func() float64 { return float64(s.sessions.Count().Replicas) })
+	return ca.Pin(), nil
 }

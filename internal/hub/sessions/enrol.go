@@ -52,6 +52,7 @@ func (s *Sessions) enrol(ctx context.Context, session *tunnel.Session, address s
 	if err == nil {
 		err = s.admit(ctx, a)
 	}
+	s.record(ctx, a, err)
 	if err == nil {
 		return
 	}

@@ -6,9 +6,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/authority"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/roster"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
@@ -27,6 +31,10 @@ func (s *Sessions) Handler() http.Handler {
 		address := s.cfg.Source(r)
 		switch class := tunnel.Class(r.URL.Query().Get("class")); class {
 		case tunnel.ClassControl:
+			if slices.Contains(strings.Split(r.Header.Get(gatewayapi.HeaderInstances), ","), s.cfg.Instance) {
+				hubapi.WriteProblem(w, hubapi.NewProblem(hubapi.CodeInUse, "the gateway has a session with this instance of the hub"))
+				return
+			}
 			if session := s.accept(w, r, address); session != nil {
 				s.hand(session, func(ctx context.Context) { s.control(ctx, session, address) })
 			}
@@ -60,12 +68,8 @@ func (s *Sessions) hand(session *tunnel.Session, do func(ctx context.Context)) {
 
 // accept does the handshakes. It has answered the request in any case.
 func (s *Sessions) accept(w http.ResponseWriter, r *http.Request, address string) *tunnel.Session {
-	leave, err := s.sources.enter(r.Context(), address)
-	if err != nil {
-		turnAway(w, hubapi.NewProblem(hubapi.CodeRateLimited, "%s", err))
-		return nil
-	}
-	defer leave()
+	r = r.WithContext(r.Context()) // a copy: the tunnel counts by the address that a trusted proxy tells
+	r.RemoteAddr = net.JoinHostPort(address, "0")
 	certificate, err := s.authority.Server()
 	if err != nil {
 		s.log.ErrorContext(r.Context(), "no certificate for the hub's end of a tunnel", "error", err)
@@ -117,11 +121,16 @@ func (s *Sessions) known(ctx context.Context, cert *x509.Certificate) (authority
 // allowed tells whether a replica may be connected, by what is kept of its gateway.
 func (s *Sessions) allowed(ctx context.Context, id authority.ReplicaID) error {
 	gateway, err := roster.LoadGateway(ctx, s.store, id.Gateway)
-	if errors.Is(err, store.ErrNoRecord) || (err == nil && gateway.Project != id.Project) {
-		return fmt.Errorf("%w: there is no gateway %s in project %s", errShutOut, id.Gateway, id.Project)
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrNoRecord) {
 		return fmt.Errorf("reading gateway %s: %w", id.Gateway, err)
+	}
+	return lets(gateway, id)
+}
+
+// lets tells why a gateway, which is nil when there is none, does not let a replica in.
+func lets(gateway *roster.Gateway, id authority.ReplicaID) error {
+	if gateway == nil || gateway.Project != id.Project {
+		return fmt.Errorf("%w: there is no gateway %s in project %s", errShutOut, id.Gateway, id.Project)
 	}
 	switch replica := gateway.Status.Replica(id.Replica); {
 	case replica == nil:

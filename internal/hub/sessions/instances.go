@@ -64,18 +64,21 @@ func newInstances(cfg Config, log *slog.Logger) *instances {
 }
 
 // run writes that this instance lives and looks at the others until the context ends. Changed is called when another one
-// has come or gone.
-func (i *instances) run(ctx context.Context, changed func(context.Context)) error {
+// has come or gone, and when this one may give leases again.
+func (i *instances) run(ctx context.Context, changed func()) error {
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
 	for {
 		beat, cancel := context.WithTimeout(ctx, sureFor)
+		before, _ := i.sureTerm()
 		err := i.beat(beat)
 		news := false
 		if err == nil {
 			news, err = i.look(beat)
 		}
 		cancel()
+		after, _ := i.sureTerm()
+		news = news || before != after
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -83,7 +86,7 @@ func (i *instances) run(ctx context.Context, changed func(context.Context)) erro
 			i.log.WarnContext(ctx, "instance of the hub could not write that it lives", "instance", i.instance, "error", err)
 		}
 		if news {
-			changed(ctx)
+			changed()
 		}
 		select {
 		case <-ctx.Done():
@@ -194,6 +197,13 @@ func (i *instances) others() map[string]string {
 	return urls
 }
 
+// alone tells that no other instance is known of.
+func (i *instances) alone() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.seen) == 0
+}
+
 // sureTerm tells whether this instance may give leases: no other can have taken it for dead. What was known under another
 // term has to be read again.
 func (i *instances) sureTerm() (term uint64, sure bool) {
@@ -202,12 +212,35 @@ func (i *instances) sureTerm() (term uint64, sure bool) {
 	return i.term, time.Now().Before(i.sure) && !i.about.Draining
 }
 
-// alive tells whether another instance may be giving leases.
-func (i *instances) alive(instance string) bool {
+// alive tells whether another instance may be giving leases. One that is seen for the first time may.
+func (i *instances) alive(ctx context.Context, instance string) (bool, error) {
+	if s, ok := i.sighting(instance); ok {
+		return time.Since(s.at) < deadAfter && !s.Draining, nil
+	}
+	r, err := i.records.Get(ctx, store.KindInstance, instance)
+	if errors.Is(err, store.ErrNoRecord) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	s := sighting{revision: r.Revision, at: time.Now()}
+	if err := json.Unmarshal(r.StatusJSON, &s.instanceStatus); err != nil {
+		return false, fmt.Errorf("decoding what instance %s says of itself: %w", r.ID, err)
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	s, ok := i.seen[instance]
-	return ok && time.Since(s.at) < deadAfter && !s.Draining
+	if _, ok := i.seen[instance]; !ok {
+		i.seen[instance] = s
+	}
+	return !s.Draining, nil
+}
+
+func (i *instances) sighting(instance string) (s sighting, ok bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s, ok = i.seen[instance]
+	return s, ok
 }
 
 // hubInfo is what gateways are told of the hub.

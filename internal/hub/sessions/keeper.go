@@ -14,8 +14,9 @@ import (
 const (
 	// leaseTTL is how long a replica that has others beside it may go on without hearing of the hub.
 	leaseTTL = 10 * time.Second
-	// leaseEvery is how often such a lease is given again.
-	leaseEvery = 3 * time.Second
+	// leaseEvery is how often such a lease is given again. With the time for an answer it leaves another replica enough of 15
+	// seconds to take over, also from one that is stopped without a word.
+	leaseEvery = 2 * time.Second
 	// soleTTL is how long the only replica of a gateway may go on without hearing of the hub: there is nobody to take over.
 	soleTTL = 5 * time.Minute
 	// soleEvery is how often such a lease is given again.
@@ -23,7 +24,7 @@ const (
 	// leaseAnswer is how long a replica may take to take a lease.
 	leaseAnswer = 2 * time.Second
 	// leaseMargin is what is waited beyond the end of a lease, for clocks that do not run at the same speed.
-	leaseMargin = time.Second
+	leaseMargin = 500 * time.Millisecond
 	// leaseRetry is how soon is looked again when something did not work.
 	leaseRetry = time.Second
 )
@@ -106,10 +107,15 @@ func (k *keeper) turn(ctx context.Context, members []*live, fresh bool) (time.Du
 	}
 	if holder == nil {
 		k.tell(ctx, members)
-		return min(leaseEvery, max(0, time.Until(k.until))+leaseMargin), nil
+		running := k.runsOut() > 0
+		err := k.probe(ctx, members)
+		if running && k.runsOut() == 0 {
+			return 0, err
+		}
+		return k.retry(), err
 	}
 	if err := k.give(ctx, holder); err != nil {
-		return leaseRetry, err
+		return k.retry(), err
 	}
 	k.tell(ctx, members)
 	if k.sole {
@@ -150,7 +156,12 @@ func (k *keeper) own(ctx context.Context, project string) (bool, error) {
 		return false, err
 	}
 	owner := lease.Status.Instance
-	elsewhere := owner != "" && owner != k.s.cfg.Instance && k.s.instances.alive(owner)
+	elsewhere := owner != "" && owner != k.s.cfg.Instance
+	if elsewhere {
+		if elsewhere, err = k.s.instances.alive(ctx, owner); err != nil {
+			return false, err
+		}
+	}
 	k.s.registry.setHolder(k.gateway, lease.Status.Holder, elsewhere)
 	if elsewhere {
 		return false, nil
@@ -196,8 +207,19 @@ func (k *keeper) update(ctx context.Context, change func(*roster.LeaseStatus)) e
 // errTaken tells that another instance gives the lease now.
 var errTaken = errors.New("the lease has been changed by another instance of the hub")
 
+// retry is when to look again at a lease that could not be given: when it has run out, and before that whether it can.
+func (k *keeper) retry() time.Duration {
+	if left := k.runsOut(); left > 0 {
+		return min(leaseRetry, left)
+	}
+	return leaseRetry
+}
+
+// runsOut is how long it takes until a lease that was given has run out for sure.
+func (k *keeper) runsOut() time.Duration { return max(0, time.Until(k.until.Add(leaseMargin))) }
+
 // holder returns the connection of the replica that has the lease. When its lease has run out another one gets it; nil is
-// returned until then.
+// returned until then, and when there is none.
 func (k *keeper) holder(ctx context.Context, members []*live) (*live, error) {
 	for _, m := range members {
 		if m.id.Replica == k.lease.Status.Holder && m.serial != k.silent {
@@ -205,8 +227,8 @@ func (k *keeper) holder(ctx context.Context, members []*live) (*live, error) {
 		}
 	}
 	before := k.lease.Status.Holder
-	if before != "" && time.Now().Before(k.until.Add(leaseMargin)) {
-		return nil, k.probe(ctx, members)
+	if before != "" && k.runsOut() > 0 {
+		return nil, nil
 	}
 	for _, m := range members {
 		if m.serial == k.silent {
@@ -214,7 +236,7 @@ func (k *keeper) holder(ctx context.Context, members []*live) (*live, error) {
 		}
 		k.s.registry.drop(k.gateway)
 		err := k.update(ctx, func(l *roster.LeaseStatus) {
-			l.Holder, l.TTL = m.id.Replica, leaseTTL
+			l.Holder, l.TTL = m.id.Replica, k.ttl()
 			l.Epoch++
 		})
 		if err != nil {
@@ -223,19 +245,34 @@ func (k *keeper) holder(ctx context.Context, members []*live) (*live, error) {
 		k.log.InfoContext(ctx, "lease has a new holder",
 			"replica_id", m.id.Replica, "replica_id_before", before, "epoch", k.lease.Status.Epoch)
 		k.s.registry.setHolder(k.gateway, m.id.Replica, false)
+		k.cutSilent(members)
 		return m, nil
 	}
-	return nil, k.probe(ctx, members)
+	return nil, nil
 }
 
-// probe asks a replica that has not answered whether it does now. It is given no lease by that, so that its lease can run
-// out.
+// cutSilent ends the tunnel of a replica that does not answer: when it can again, it comes again.
+func (k *keeper) cutSilent(members []*live) {
+	for _, m := range members {
+		if m.serial == k.silent {
+			_ = m.tunnel.Close() // Its end is seen where it is kept.
+		}
+	}
+	k.silent = 0
+}
+
+// probe asks a replica that has not answered whether it does now, no longer than its lease may last. It is given no lease by
+// that, so that its lease can run out.
 func (k *keeper) probe(ctx context.Context, members []*live) error {
 	for _, m := range members {
 		if m.serial != k.silent {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, leaseAnswer)
+		limit := leaseAnswer
+		if left := k.runsOut(); left > 0 {
+			limit = min(limit, left)
+		}
+		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		if _, err := m.client.Info(ctx); err != nil {
 			return err
@@ -245,13 +282,18 @@ func (k *keeper) probe(ctx context.Context, members []*live) error {
 	return nil
 }
 
+// ttl is how long a lease is given for.
+func (k *keeper) ttl() time.Duration {
+	if k.sole {
+		return soleTTL
+	}
+	return leaseTTL
+}
+
 // give gives the lease to its holder. A longer one than before is on record before it is given, a shorter one after it was
 // taken.
 func (k *keeper) give(ctx context.Context, holder *live) error {
-	ttl := leaseTTL
-	if k.sole {
-		ttl = soleTTL
-	}
+	ttl := k.ttl()
 	if ttl > k.lease.Status.TTL {
 		if err := k.update(ctx, func(l *roster.LeaseStatus) { l.TTL = ttl }); err != nil {
 			return err

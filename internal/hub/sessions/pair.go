@@ -56,7 +56,11 @@ func (s *Sessions) pair(ctx context.Context, a *applicant) error {
 	}
 	taken, err := a.client.Grant(ctx, p.grant)
 	if err != nil {
-		return fmt.Errorf("giving replica %s of gateway %s its identity: %w", p.replica.ID, p.gateway.ID, err)
+		err = fmt.Errorf("giving replica %s of gateway %s its identity: %w", p.replica.ID, p.gateway.ID, err)
+		if !hubapi.LostConnection(err) {
+			err = errors.Join(err, s.giveBack(ctx, p)) // It has said that it does not take it.
+		}
+		return err
 	}
 	if err := s.paired(ctx, p, taken); err != nil {
 		return err
@@ -166,7 +170,10 @@ func (p *place) enter(a *applicant, id string, now time.Time) (founding bool, er
 		if _, err := seal.Seal(a.Pairing.SealingKey, seal.Binding{}, nil); err != nil {
 			return false, hubapi.NewProblem(hubapi.CodeInvalid, "the sealing key is not one")
 		}
-		replica.SealingKey = a.Pairing.SealingKey
+		if len(a.Pairing.Voucher) != sha256.Size {
+			return false, hubapi.NewProblem(hubapi.CodeInvalid, "the voucher for the sealing key is not one")
+		}
+		replica.SealingKey, replica.Voucher = a.Pairing.SealingKey, a.Pairing.Voucher
 	}
 	active := 0
 	for _, r := range status.Replicas {
@@ -286,7 +293,7 @@ func (s *Sessions) paired(ctx context.Context, p *place, taken gatewayapi.Taken)
 			g.Status.Escrow, g.Status.EscrowFor = taken.Escrow, g.Spec.RecoveryKey
 		}
 		return nil
-	})
+	}, roster.Topic(p.gateway.ID))
 	if err == nil && wrong {
 		return hubapi.NewProblem(hubapi.CodeForbidden, "the replica has taken a key that is not the gateway's, and was revoked")
 	}

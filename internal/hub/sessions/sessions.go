@@ -95,7 +95,7 @@ func New(cfg Config) (*Sessions, error) {
 // tunnel is closed.
 func (s *Sessions) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.instances.run(ctx, s.tellAll) })
+	group.Go(func() error { return s.instances.run(ctx, s.refresh) })
 	group.Go(func() error { return s.watch(ctx) })
 	err := group.Wait()
 	s.mu.Lock()
@@ -106,6 +106,12 @@ func (s *Sessions) Run(ctx context.Context) error {
 	s.work.Wait()
 	s.instances.leave(context.WithoutCancel(ctx))
 	return err
+}
+
+// refresh has leases looked at again, and tells gateways which instances of the hub there are now.
+func (s *Sessions) refresh() {
+	s.registry.wakeAll()
+	s.begin(s.tellAll)
 }
 
 // begin does something for a tunnel until it is done, and Run waits for it. It tells whether there was still time.

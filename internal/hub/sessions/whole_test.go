@@ -82,20 +82,27 @@ func (w *whole) run(dir string) (stop func()) {
 	return stop
 }
 
-// await asks for the gateway until it is as wanted.
 func (w *whole) await(id, what string, limit time.Duration, fits func(*hubapi.Gateway) bool) *hubapi.Gateway {
 	w.t.Helper()
+	return awaitGateway(w.t, w.client, id, what, limit, fits)
+}
+
+// awaitGateway asks for the gateway until it is as wanted.
+func awaitGateway(
+	t *testing.T, client *hubapi.Client, id, what string, limit time.Duration, fits func(*hubapi.Gateway) bool,
+) *hubapi.Gateway {
+	t.Helper()
 	deadline := time.Now().Add(limit)
 	for {
-		g, err := w.client.Gateway(w.t.Context(), id)
+		g, err := client.Gateway(t.Context(), id)
 		if err != nil {
-			w.t.Fatal(err)
+			t.Fatal(err)
 		}
 		if fits(g) {
 			return g
 		}
 		if time.Now().After(deadline) {
-			w.t.Fatalf("the gateway is not %s within %s: %+v", what, limit, g.Status)
+			t.Fatalf("the gateway is not %s within %s: %+v", what, limit, g.Status)
 		}
 		timer := time.NewTimer(50 * time.Millisecond)
 		<-timer.C

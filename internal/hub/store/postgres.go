@@ -28,9 +28,9 @@ const (
 	retryWithin = time.Second
 )
 
-// Postgres keeps everything in a PostgreSQL database that any number of hub instances share. The database is
-// the hub's own. After a restart of the database the store connects anew; what did not go through in between fails with
-// ErrUnavailable.
+// Postgres keeps everything in a PostgreSQL database that any number of hub instances share. The database is the hub's
+// own; a pooler in front of it has to keep sessions, on which locks and notifications are. After a restart of the database
+// the store connects anew; what did not go through in between fails with ErrUnavailable.
 type Postgres struct {
 	pool   *pgxpool.Pool
 	audits *auditGroup

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"net/url"
-	"path"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -64,15 +63,18 @@ func exec(t *testing.T, db *sql.DB, statements ...string) {
 	}
 }
 
-// proxied returns the URL of a new database behind a proxy.
-func proxied(t *testing.T, server *postgres.Server) (*pgProxy, string) {
+// proxied returns a proxy, and the URL of an empty database behind it.
+func proxied(t *testing.T, server *postgres.Server) (proxy *pgProxy, dsn string) {
 	t.Helper()
 	proxy, dir := newPGProxy(t, server.Dir())
 	u, err := url.Parse(server.DSN(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return proxy, postgres.URL(dir, path.Base(u.Path))
+	query := u.Query()
+	query.Set("host", dir)
+	u.RawQuery = query.Encode()
+	return proxy, u.String()
 }
 
 // testAnswerLost cuts the connection around a commit. What the store answers is what has happened, and it happened once.
