@@ -19,7 +19,11 @@ func keeper(key []byte) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, fmt.Errorf("using the key in custody: %w", err)
 	}
-	return cipher.NewGCM(block)
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, fmt.Errorf("using the key in custody: %w", err)
+	}
+	return aead, nil
 }
 
 // keepPassword encrypts the password by which the appliance can be destroyed when no configuration has it any more. The key

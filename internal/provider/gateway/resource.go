@@ -223,14 +223,13 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 		resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, keyName, memory)...)
 	}
 	renew := plan.renews(&state)
-	// A token that cannot be made leaves the trigger as it was, so that the next apply makes it.
 	trigger := plan.PairingTrigger
 	if renew {
+		// A token that cannot be made leaves the trigger as it was, so that the next apply makes it.
 		plan.PairingTrigger, plan.PairingToken, plan.PairingExpiresAt = state.PairingTrigger, state.PairingToken, state.PairingExpiresAt
 		plan.Install = state.Install
 	}
-	keep()
-	if resp.Diagnostics.HasError() {
+	if keep(); resp.Diagnostics.HasError() {
 		return
 	}
 	if renew {
@@ -250,18 +249,21 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 			return
 		}
 	}
-	if !plan.WaitForConnection.ValueBool() {
+	if plan.WaitForConnection.ValueBool() {
+		gateway, err = r.wait(ctx, gateway, timeout)
+		keep()
+		appendWaitError(&resp.Diagnostics, gateway, err)
+	}
+}
+
+// appendWaitError says of an update that waited in vain what stands.
+func appendWaitError(diags *diag.Diagnostics, g *hubapi.Gateway, err error) {
+	if stopped(err) {
+		diags.AddError("Unable to Update "+noun, whyStopped(err)+"\n\n"+standing(g)+
+			"\n\nEverything else is done. Apply again to go on waiting.")
 		return
 	}
-	gateway, err = r.wait(ctx, gateway, timeout)
-	keep()
-	switch {
-	case stopped(err):
-		resp.Diagnostics.AddError("Unable to Update "+noun, whyStopped(err)+"\n\n"+standing(gateway)+
-			"\n\nEverything else is done. Apply again to go on waiting.")
-	case err != nil:
-		tfkit.AppendError(&resp.Diagnostics, "Update", noun, err)
-	}
+	tfkit.AppendError(diags, "Update", noun, err)
 }
 
 // Delete implements resource.Resource.
