@@ -94,7 +94,8 @@ func gatewayRoutes() []Route {
 		},
 		{
 			Method: http.MethodDelete, Path: path + "/{id}", Role: hubapi.RoleAdmin,
-			Summary: "Delete a gateway that nothing uses, and cut its tunnels", handle: (*Hub).deleteGateway,
+			Summary: "Delete a gateway that nothing uses, and cut its tunnels; with dry_run only tell what stands against that",
+			Query:   []string{hubapi.QueryDryRun}, handle: (*Hub).deleteGateway,
 		},
 		{
 			Method: http.MethodDelete, Path: path + "/{id}/replicas/{replica}", Role: hubapi.RoleAdmin,
@@ -143,7 +144,7 @@ func accountRoutes() []Route {
 		},
 		{
 			Method: http.MethodGet, Path: path + "/{id}/inventory/{kind}", Role: hubapi.RoleViewer, far: true,
-			Summary: "Read what a vCenter has of one kind", Query: []string{"datacenter", "compute_cluster"},
+			Summary: "Read what a vCenter has of one kind", Query: []string{"datacenter", "compute_cluster", "accessible_from"},
 			Response: inventory.Objects{}, handle: (*Hub).getInventory,
 		},
 	}

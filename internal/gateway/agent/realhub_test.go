@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"encoding/base64"
 	"errors"
 	"net/netip"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gateway/policy"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/service"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/seal"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/testkit/hubtest"
 )
 
@@ -178,4 +180,42 @@ func TestRefusedTokens(t *testing.T) {
 		}
 		nothingKept(t, dir)
 	}
+}
+
+// TestRecoveryAtARealHub loses the only replica of a gateway, and makes it anew with the organisation's recovery key.
+func TestRecoveryAtARealHub(t *testing.T) {
+	organisation, err := seal.NewPrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, hubapi.GatewaySpec{RecoveryKey: base64.StdEncoding.EncodeToString(organisation.PublicKey())})
+	lost := newDir(t)
+	first, err := s.pair(lost)
+	if err != nil || !first.Recoverable {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	stop := s.run(lost)
+	s.until("the gateway works and can be recovered", func(g *hubapi.Gateway) bool { return online(1)(g) && g.Status.Recoverable })
+	stop()
+	s.until("it is gone", func(g *hubapi.Gateway) bool { return g.Status.State == hubapi.GatewayOffline })
+	// Who is revoked is not waited for as long as one that may come back with its lease.
+	if err := s.client.RevokeReplica(t.Context(), s.gateway.ID, first.Replica); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.pair(newDir(t)); err == nil || !strings.Contains(err.Error(), "--recovery-key-file") {
+		t.Errorf("without the recovery key: %v", err)
+	}
+	token, _, err := s.client.Pair(t.Context(), s.gateway.ID, hubapi.PairOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := newDir(t)
+	again, err := Pair(t.Context(), PairConfig{
+		Hub: s.hub.URL, OuterCA: s.hub.CA, Token: token.String(), Name: "again", DataDir: dir, Version: "test", Recovery: organisation,
+	})
+	if err != nil || again.Fingerprint != first.Fingerprint {
+		t.Fatalf("made anew: %+v, %v; it was %+v", again, err, first)
+	}
+	s.run(dir)
+	s.until("it works again", online(1))
 }

@@ -90,7 +90,8 @@ func (g *Guard) Authenticate(r *http.Request) (hub.Principal, error) {
 	if err == nil {
 		who, err = g.identify(r, bearer)
 	}
-	if errors.Is(err, errUnauthorized) {
+	// Public CI systems sign for everybody, so an identity that no rule lets in is worth no more than none.
+	if errors.Is(err, errUnauthorized) || errors.Is(err, errForbidden) {
 		g.failures.take(from)
 		g.good.forget(bearer)
 	}
@@ -105,7 +106,10 @@ func (g *Guard) Authenticate(r *http.Request) (hub.Principal, error) {
 	return who, nil
 }
 
-var errUnauthorized = &hubapi.Problem{Code: hubapi.CodeUnauthorized}
+var (
+	errUnauthorized = &hubapi.Problem{Code: hubapi.CodeUnauthorized}
+	errForbidden    = &hubapi.Problem{Code: hubapi.CodeForbidden}
+)
 
 func (g *Guard) identify(r *http.Request, bearer string) (hub.Principal, error) {
 	if !strings.HasPrefix(bearer, tokenPrefix) && g.issuers != nil {

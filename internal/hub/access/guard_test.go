@@ -162,3 +162,22 @@ func TestDatabaseTroubleIsNobodysFault(t *testing.T) {
 		}
 	}
 }
+
+// TestIdentitiesOfStrangers: who is signed for by a public CI system, and let in by no rule, cannot go on asking.
+func TestIdentitiesOfStrangers(t *testing.T) {
+	c := newCI(t)
+	d := newDoor(t, openStore(t), c.issuers(nil), c.clock)
+	stranger := func(i int) (hub.Principal, error) {
+		return d.knock("Bearer " + c.sign("one", c.claims(map[string]any{
+			"repository": "evil/infra", "sub": fmt.Sprintf("repo:evil/%d", i),
+		})))
+	}
+	for i := range 3 {
+		if _, err := stranger(i); !errors.Is(err, errForbidden) {
+			t.Fatal(err)
+		}
+	}
+	if _, err := stranger(3); !errors.As(err, new(*hub.LaterError)) {
+		t.Errorf("the fourth of a burst of three: %v", err)
+	}
+}

@@ -198,6 +198,9 @@ type replica struct {
 	boot     string
 	frozen   bool
 	changed  chan struct{}
+	log      *logBuffer
+	// apart tells that it has a clock of its own.
+	apart bool
 	// loseGrants is how many grants are lost on their way; declines that it does not take any.
 	loseGrants int
 	declines   bool
@@ -261,6 +264,9 @@ func (r *replica) await(what string, limit time.Duration, fits func() bool) {
 		case <-timer.C:
 			r.mu.Lock()
 			defer r.mu.Unlock()
+			if testing.Verbose() && r.log != nil {
+				r.t.Log(r.log.text.String())
+			}
 			r.t.Fatalf("not %s within %s: leases %+v, hubs %+v, assigned %d, acked %+v",
 				what, limit, r.leases, r.hubs, len(r.assigned), r.acked)
 		}
@@ -285,7 +291,7 @@ type none struct{}
 // enrol goes through an enrolment and returns the refusal, nil when it got its identity.
 func (r *replica) enrol(ctx context.Context, i *instance, fill func(*gatewayapi.Enrolment)) (*hubapi.Problem, error) {
 	conn, err := tunnel.Dial(ctx, tunnel.DialConfig{
-		URL: i.server.URL, Class: tunnel.ClassEnrol, OuterTLS: i.outer(), InnerTLS: i.inner(nil), Proxy: noProxy,
+		URL: i.server.URL, Class: tunnel.ClassEnrol, OuterTLS: i.outer(), InnerTLS: r.inner(i, nil), Proxy: noProxy,
 	})
 	if err != nil {
 		return nil, err
@@ -350,12 +356,14 @@ func (r *replica) pair(ctx context.Context, i *instance, token hubapi.PairingTok
 		e.Pairing = &gatewayapi.PairingProof{
 			ID: token.ID, Secret: token.Secret, TransferKey: transfer,
 			Invitation: gatewayapi.Invite(token.Introduction, token.ID, transfer), SealingKey: r.sealing.PublicKey(),
+			Voucher: token.Vouch(r.sealing.PublicKey()),
 		}
 	})
 }
 
 func (r *replica) mustPair(i *instance, gatewayID string) *replica {
 	r.t.Helper()
+	r.log = i.bench.log
 	refused, err := r.pair(r.t.Context(), i, i.token(gatewayID))
 	if err != nil || refused != nil {
 		r.t.Fatalf("pairing: %v, refused %+v", err, refused)
@@ -380,6 +388,14 @@ func (i *instance) inner(certificate *tls.Certificate) *tls.Config {
 	return config
 }
 
+func (r *replica) inner(i *instance, certificate *tls.Certificate) *tls.Config {
+	config := i.inner(certificate)
+	if r.apart {
+		config.Time = nil
+	}
+	return config
+}
+
 func (r *replica) certificate() *tls.Certificate {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -395,7 +411,7 @@ type connection struct {
 // connect opens a tunnel and answers the hub. It fails when the hub does not take it.
 func (r *replica) connect(i *instance) (*connection, error) {
 	conn, err := tunnel.Dial(r.t.Context(), tunnel.DialConfig{
-		URL: i.server.URL, Class: tunnel.ClassControl, OuterTLS: i.outer(), InnerTLS: i.inner(r.certificate()), Proxy: noProxy,
+		URL: i.server.URL, Class: tunnel.ClassControl, OuterTLS: i.outer(), InnerTLS: r.inner(i, r.certificate()), Proxy: noProxy,
 		Grace: time.Millisecond,
 	})
 	if err != nil {
@@ -425,15 +441,6 @@ func (r *replica) mustConnect(i *instance) *connection {
 
 func (r *replica) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+gatewayapi.PathInfo, func(w http.ResponseWriter, _ *http.Request) {
-		r.mu.Lock()
-		info := gatewayapi.Info{ID: r.grant.Gateway, PublicKey: r.sealing.PublicKey(), Version: "2.0"}
-		r.mu.Unlock()
-		if r.info != nil {
-			info = r.info()
-		}
-		hubapi.WriteJSON(w, http.StatusOK, info)
-	})
 	for path, h := range map[string]http.HandlerFunc{
 		gatewayapi.PathHub: handle(r, func(h gatewayapi.HubInfo) none { r.hubs = append(r.hubs, h); return none{} }),
 		gatewayapi.PathLease: handle(r, func(l gatewayapi.Lease) none {
@@ -456,15 +463,15 @@ func (r *replica) handler() http.Handler {
 			return gatewayapi.Introduced{SealedKey: []byte("sealed")}
 		}),
 	} {
-		if r.extra[path] == nil {
-			mux.HandleFunc("POST "+path, h)
+		mux.HandleFunc("POST "+path, h)
+	}
+	for pattern, h := range map[string]http.HandlerFunc{
+		"GET " + gatewayapi.PathEvents: r.events, "GET " + gatewayapi.PathInfo: r.who,
+	} {
+		if own := r.extra[pattern]; own != nil {
+			h = own
 		}
-	}
-	for path, h := range r.extra {
-		mux.HandleFunc(path, h)
-	}
-	if r.extra[gatewayapi.PathEvents] == nil {
-		mux.HandleFunc("GET "+gatewayapi.PathEvents, r.events)
+		mux.HandleFunc(pattern, h)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.mu.Lock()
@@ -476,6 +483,16 @@ func (r *replica) handler() http.Handler {
 		}
 		mux.ServeHTTP(w, req)
 	})
+}
+
+func (r *replica) who(w http.ResponseWriter, _ *http.Request) {
+	r.mu.Lock()
+	info := gatewayapi.Info{ID: r.grant.Gateway, PublicKey: r.sealing.PublicKey(), Version: "2.0"}
+	r.mu.Unlock()
+	if r.info != nil {
+		info = r.info()
+	}
+	hubapi.WriteJSON(w, http.StatusOK, info)
 }
 
 func (r *replica) events(w http.ResponseWriter, req *http.Request) {

@@ -212,12 +212,35 @@ func (i *instances) sureTerm() (term uint64, sure bool) {
 	return i.term, time.Now().Before(i.sure) && !i.about.Draining
 }
 
-// alive tells whether another instance may be giving leases.
-func (i *instances) alive(instance string) bool {
+// alive tells whether another instance may be giving leases. One that is seen for the first time may.
+func (i *instances) alive(ctx context.Context, instance string) (bool, error) {
+	if s, ok := i.sighting(instance); ok {
+		return time.Since(s.at) < deadAfter && !s.Draining, nil
+	}
+	r, err := i.records.Get(ctx, store.KindInstance, instance)
+	if errors.Is(err, store.ErrNoRecord) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	s := sighting{revision: r.Revision, at: time.Now()}
+	if err := json.Unmarshal(r.StatusJSON, &s.instanceStatus); err != nil {
+		return false, fmt.Errorf("decoding what instance %s says of itself: %w", r.ID, err)
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	s, ok := i.seen[instance]
-	return ok && time.Since(s.at) < deadAfter && !s.Draining
+	if _, ok := i.seen[instance]; !ok {
+		i.seen[instance] = s
+	}
+	return !s.Draining, nil
+}
+
+func (i *instances) sighting(instance string) (s sighting, ok bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s, ok = i.seen[instance]
+	return s, ok
 }
 
 // hubInfo is what gateways are told of the hub.

@@ -37,6 +37,8 @@ type model struct {
 	PairingToken         types.String   `tfsdk:"pairing_token"`
 	PairingExpiresAt     types.String   `tfsdk:"pairing_expires_at"`
 	Install              types.Object   `tfsdk:"install"`
+	Appliance            types.Object   `tfsdk:"appliance"`
+	Machines             types.List     `tfsdk:"machines"`
 	Timeouts             timeouts.Value `tfsdk:"timeouts"`
 }
 
@@ -136,6 +138,9 @@ func (m *model) imported() {
 	if m.WaitForConnection.IsNull() {
 		m.WaitForConnection = types.BoolValue(false)
 	}
+	if m.Machines.IsNull() {
+		m.Machines = types.ListValueMust(machineType, nil)
+	}
 	if m.PairingTTL.IsNull() {
 		m.PairingTTL = types.StringValue(defaultTTL)
 	}
@@ -150,6 +155,9 @@ func (m *model) known(state *model) {
 		if value.IsUnknown() {
 			*value = was
 		}
+	}
+	if m.Machines.IsUnknown() {
+		m.Machines = state.Machines
 	}
 	if m.Install.IsUnknown() {
 		m.Install = state.Install

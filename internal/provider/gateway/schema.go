@@ -115,7 +115,9 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 				Computed:            true,
 				MarkdownDescription: "When `pairing_token` expires, as RFC 3339.",
 			},
-			"install": installSchema(),
+			"install":   installSchema(),
+			"appliance": applianceSchema(),
+			"machines":  machinesSchema(),
 			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
 				Create: true, Update: true,
 				CreateDescription: "How long to wait for the connection, such as `30m`. Default: `15m`.",
