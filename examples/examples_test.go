@@ -35,18 +35,33 @@ type example struct {
 	reason string
 	// before are files that are applied first, so that everything the example refers to is known at plan.
 	before []string
+	// remote tells that it needs a hub of its own, which has no gateway yet.
+	remote bool
 	// account and pool tell whether the test's own cloud account and address pool come before it.
 	account, pool bool
 	variables     config.Variables
 }
 
-const poolExample = "resources/palette_ip_pool/resource.tf"
+const (
+	poolExample    = "resources/palette_ip_pool/resource.tf"
+	gatewayExample = "resources/palette_gateway/resource.tf"
+)
 
 var examples = map[string]example{
-	"provider":                            {reason: "the provider block alone"},
-	"resources/palette_cloud_account":     {reason: "an account", variables: config.Variables{"vcenter_password": config.StringVariable("secret")}},
-	"resources/palette_ip_pool":           {reason: "pools of both families"},
-	"resources/palette_vmware_cluster":    {reason: "a minimal and a full cluster", account: true, pool: true},
+	"provider":                         {reason: "the provider block alone"},
+	"resources/palette_cloud_account":  {reason: "an account", variables: config.Variables{"vcenter_password": config.StringVariable("secret")}},
+	"resources/palette_ip_pool":        {reason: "pools of both families"},
+	"resources/palette_vmware_cluster": {reason: "a minimal and a full cluster", account: true, pool: true},
+	"resources/palette_gateway":        {reason: "gateways of two kinds", remote: true},
+	"data-sources/palette_gateway": {
+		reason: "a gateway that exists", remote: true, before: []string{gatewayExample},
+	},
+	"data-sources/palette_gateways": {
+		reason: "gateways that exist", remote: true, before: []string{gatewayExample},
+	},
+	"ephemeral-resources/palette_gateway_pairing_token": {
+		reason: "a token for a gateway that exists", remote: true, before: []string{gatewayExample},
+	},
 	"data-sources/palette_cloud_account":  {reason: "an account that exists", account: true},
 	"data-sources/palette_datacenters":    {reason: "inventory", account: true},
 	"data-sources/palette_datastores":     {reason: "inventory", account: true},
@@ -62,6 +77,9 @@ var examples = map[string]example{
 	},
 }
 
+// emptyPlans are examples that plan nothing.
+var emptyPlans = map[string]bool{"provider": true, "ephemeral-resources/palette_gateway_pairing_token": true}
+
 // TestEveryExampleIsTested holds the table above to the directories there are.
 func TestEveryExampleIsTested(t *testing.T) {
 	found := map[string]bool{}
@@ -74,7 +92,8 @@ func TestEveryExampleIsTested(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tested := map[string]bool{"quickstart": true}
+	// Remote needs processes of its own: internal/site applies it.
+	tested := map[string]bool{"quickstart": true, "remote/gateway": true, "remote/cluster": true}
 	for name := range examples {
 		tested[name] = true
 	}
@@ -87,8 +106,12 @@ func TestExamplesPlan(t *testing.T) {
 	t.Setenv("TF_ACC_PROVIDER_NAMESPACE", "terraform-provider-palette")
 	for name, tc := range examples {
 		t.Run(strings.ReplaceAll(name, "/", "_"), func(t *testing.T) {
-			env := acctest.New(t)
-			t.Setenv("PALETTE_DATA_DIR", env.DataDir)
+			world := acctest.New
+			if tc.remote {
+				world = acctest.NewRemote
+			}
+			env := world(t)
+			env.Setenv(t)
 			before := t.TempDir()
 			write(t, before, "prelude.tf", prelude(t, env, name, tc))
 			for _, file := range tc.before {
@@ -104,7 +127,7 @@ func TestExamplesPlan(t *testing.T) {
 					{
 						ProtoV6ProviderFactories: env.ProviderFactories,
 						ConfigDirectory:          config.StaticDirectory(with), ConfigVariables: tc.variables,
-						PlanOnly: true, ExpectNonEmptyPlan: name != "provider",
+						PlanOnly: true, ExpectNonEmptyPlan: !emptyPlans[name],
 					},
 				},
 			})
@@ -116,7 +139,7 @@ func TestExamplesPlan(t *testing.T) {
 func TestQuickstart(t *testing.T) {
 	t.Setenv("TF_ACC_PROVIDER_NAMESPACE", "terraform-provider-palette")
 	env := acctest.New(t)
-	t.Setenv("PALETTE_DATA_DIR", env.DataDir)
+	env.Setenv(t)
 	authority := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(authority, []byte(env.VCenter.CACertificate()), 0o600); err != nil {
 		t.Fatal(err)

@@ -101,6 +101,32 @@ func Payload(m Machine, s Secrets) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return guestInfo(meta, user)
+}
+
+// CloudInit returns the extraConfig values of a VM that is no machine of a cluster: its host name, its one network card
+// and its user data. Without addresses the card asks by DHCP for an IPv4 one.
+func CloudInit(name, instanceUUID string, nic Interface, user []byte) (map[string]string, error) {
+	if !nameForm.MatchString(name) {
+		return nil, invalid("name %q is not a host name", name)
+	}
+	asked := ipv4
+	if len(nic.Addresses) > 0 {
+		asked = familyOf(nic.Addresses[0].Addr())
+	}
+	p := plan{Machine: Machine{Name: name, InstanceUUID: instanceUUID, Interfaces: []Interface{nic}}, families: []family{asked}}
+	if err := p.checkInterfaces(); err != nil {
+		return nil, err
+	}
+	meta, err := metadata(p)
+	if err != nil {
+		return nil, err
+	}
+	return guestInfo(meta, user)
+}
+
+// guestInfo are the extraConfig values that carry the documents.
+func guestInfo(meta, user []byte) (map[string]string, error) {
 	packed, err := compress(user)
 	if err != nil {
 		return nil, err

@@ -94,7 +94,7 @@ func assemble(
 	memory := newMemoryTransport(system.Handler())
 	management, err := hub.New(hub.Config{
 		Store: records, Version: with.version, Log: with.log,
-		Gateways: systemGateway{id: identity.ID, transport: memory},
+		Gateways: hub.NewSystemGateway(identity.ID, memory),
 	})
 	if err != nil {
 		return nil, errors.Join(err, memory.close(), listener.Close())
@@ -139,21 +139,4 @@ func (s *server) close(ctx context.Context) error {
 		err = errors.Join(err, ctx.Err())
 	}
 	return errors.Join(err, s.http.Close(), s.memory.close(), s.records.Close(), s.lock.Unlock())
-}
-
-// systemGateway is the hub's directory of gateways when there is only the one beside it.
-type systemGateway struct {
-	id        string
-	transport http.RoundTripper
-}
-
-// SystemID returns the id of the system gateway.
-func (g systemGateway) SystemID() string { return g.id }
-
-// IDs returns the ids of all gateways.
-func (g systemGateway) IDs() []string { return []string{g.id} }
-
-// RoundTripper returns the way to a gateway.
-func (g systemGateway) RoundTripper(id string) (http.RoundTripper, bool) {
-	return g.transport, id == g.id
 }

@@ -24,6 +24,7 @@ import (
 // fakeHub keeps what a gateway reports, and acknowledges it.
 type fakeHub struct {
 	client  *gatewayapi.Client
+	gateway *gateway.Gateway
 	changed chan struct{}
 	stop    func()
 
@@ -31,11 +32,13 @@ type fakeHub struct {
 	clusters map[string]gatewayapi.ClusterReport
 	secrets  map[string][]byte
 	messages []string
+	epochs   []int64
 	pools    map[string]hubapi.IPPoolStatus
 }
 
 func (h *fakeHub) take(ctx context.Context, r gatewayapi.Report) error {
 	h.mu.Lock()
+	h.epochs = append(h.epochs, r.Epoch)
 	if c := r.Cluster; c != nil {
 		h.clusters[c.ID] = *c
 		if len(c.SealedSecrets) > 0 {
@@ -94,12 +97,17 @@ func newFakeHub(t *testing.T) (*fakeHub, gateway.Identity) {
 }
 
 // startGateway runs a gateway, and a hub for it that knows nothing yet, until the test ends or the hub is stopped.
-func startGateway(t *testing.T, identity gateway.Identity) *fakeHub {
+func startGateway(t *testing.T, identity gateway.Identity, change ...func(*gateway.Config)) *fakeHub {
 	t.Helper()
-	g := gateway.New(gateway.Config{Identity: identity, Version: "test", Pace: 20 * time.Millisecond})
+	cfg := gateway.Config{Identity: identity, Version: "test", Pace: 20 * time.Millisecond}
+	for _, c := range change {
+		c(&cfg)
+	}
+	g := gateway.New(cfg)
 	server := httptest.NewServer(g.Handler())
 	h := &fakeHub{
 		client:   gatewayapi.NewClient(rebase{server.Listener.Addr().String()}),
+		gateway:  g,
 		changed:  make(chan struct{}, 1),
 		clusters: map[string]gatewayapi.ClusterReport{}, secrets: map[string][]byte{}, pools: map[string]hubapi.IPPoolStatus{},
 	}

@@ -16,6 +16,9 @@ import (
 // handOver seals the secrets of an account's clusters to the gateway that gets them. It does so on the word of one who
 // knows the vCenter's password, and for the key that one names: whoever relays the request knows neither.
 func (g *Gateway) handOver(ctx context.Context, r gatewayapi.HandoverRequest) (gatewayapi.HandoverAnswer, error) {
+	if err := g.accounts.mayUse(r.Account); err != nil {
+		return gatewayapi.HandoverAnswer{}, err
+	}
 	word, err := g.openHandover(r)
 	if err != nil {
 		return gatewayapi.HandoverAnswer{}, err
@@ -80,7 +83,7 @@ func (g *Gateway) prove(ctx context.Context, made anchor, password string) error
 	if made.knows(password) {
 		return nil
 	}
-	session, err := vsphere.Open(ctx, g.accounts.sessionConfig(made.VCenter, made.Username, password, made.Trust))
+	session, err := vsphere.Open(ctx, g.accounts.sessionConfig(made.VCenter, made.Username, password, vsphere.Trust(made.Trust)))
 	if err != nil {
 		return err
 	}

@@ -11,13 +11,26 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/inventory"
 )
 
-// maxReport bounds one line of the event stream, and any answer, in bytes.
-const maxReport = 64 << 20
+const (
+	// maxReport bounds one line of the event stream, in bytes.
+	maxReport = 1 << 20
+	// maxAnswer bounds any other answer, in bytes.
+	maxAnswer = 16 << 20
+	// answerLimit is how long a gateway may take over an answer, whoever waits for it.
+	answerLimit = 2 * time.Minute
+	// silenceLimit is how long an event stream may be silent before it counts as dead; a gateway sends a blank line more
+	// often.
+	silenceLimit = 35 * time.Second
+)
+
+// errSilent tells that a gateway has said nothing on its event stream for too long.
+var errSilent = errors.New("the gateway's reports have gone silent")
 
 // Client asks one gateway over a transport that leads to it. Info and Events are GET, everything else is POST with a
 // JSON body. Answers are JSON with status 200, or no body with 204; errors are problems. Nothing is repeated here:
@@ -99,6 +112,10 @@ func (c *Client) Ack(ctx context.Context, ack Ack) error {
 // gateway of another boot starts at its first report. The end of the stream is io.ErrUnexpectedEOF: a gateway never
 // ends it.
 func (c *Client) Events(ctx context.Context, boot string, after int64, fn func(Report) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(silenceLimit, func() { cancel(errSilent) })
+	defer silence.Stop()
 	query := url.Values{"boot": {boot}, "after": {strconv.FormatInt(after, 10)}}
 	resp, err := c.send(ctx, http.MethodGet, PathEvents+"?"+query.Encode(), nil)
 	if err != nil {
@@ -108,8 +125,11 @@ func (c *Client) Events(ctx context.Context, boot string, after int64, fn func(R
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(make([]byte, 0, 64<<10), maxReport)
 	for lines.Scan() {
+		// The caller may take its time over a report; only the gateway's silence counts.
+		silence.Stop()
 		line := bytes.TrimSpace(lines.Bytes())
 		if len(line) == 0 {
+			silence.Reset(silenceLimit)
 			continue
 		}
 		var report Report
@@ -119,8 +139,9 @@ func (c *Client) Events(ctx context.Context, boot string, after int64, fn func(R
 		if err := fn(report); err != nil {
 			return err
 		}
+		silence.Reset(silenceLimit)
 	}
-	if err := ctx.Err(); err != nil {
+	if err := context.Cause(ctx); err != nil {
 		return err
 	}
 	if err := lines.Err(); err != nil {
@@ -130,15 +151,25 @@ func (c *Client) Events(ctx context.Context, boot string, after int64, fn func(R
 }
 
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	limited, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	err := c.answer(limited, method, path, in, out)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return hubapi.Unreachable(fmt.Errorf("the gateway has not answered %s within %s: %w", path, answerLimit, err))
+	}
+	return err
+}
+
+func (c *Client) answer(ctx context.Context, method, path string, in, out any) error {
 	resp, err := c.send(ctx, method, path, in)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if out == nil {
-		_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxReport))
+		_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer))
 	} else {
-		err = json.NewDecoder(io.LimitReader(resp.Body, maxReport)).Decode(out)
+		err = json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out)
 	}
 	if err != nil {
 		return hubapi.Unreachable(fmt.Errorf("reading the gateway's answer to %s: %w", path, err))

@@ -73,7 +73,7 @@ func (h *Hub) putAccount(w http.ResponseWriter, r *http.Request, project string)
 func (h *Hub) writeAccount(
 	ctx context.Context, project, id string, body hubapi.CloudAccountWrite, o hubapi.WriteOptions,
 ) (d *accountDoc, created bool, err error) {
-	if err := h.checkAccount(body.Name, &body.Spec); err != nil {
+	if err := h.checkAccount(ctx, project, body.Name, &body.Spec); err != nil {
 		return nil, false, err
 	}
 	d, err = find[hubapi.CloudAccountSpec, hubapi.CloudAccountStatus](
@@ -114,14 +114,14 @@ func (h *Hub) writeAccount(
 
 // verify has the gateway log in with the account as it is to be.
 func (h *Hub) verify(ctx context.Context, d *accountDoc) error {
-	client, gatewayID, err := h.gateway(d.Spec.GatewayID)
+	client, err := h.reach(ctx, d.Project, d.Spec.GatewayID)
 	if err != nil {
-		return invalid("/gateway_id", "there is no gateway %s", d.Spec.GatewayID)
+		return err
 	}
 	asked := gatewayAccount(d)
 	asked.Revision++ // the one it will have when it is kept
 	if d.Status, err = client.VerifyAccount(ctx, asked); err != nil {
-		return fromGateway(gatewayID, err)
+		return fromGateway(d.Spec.GatewayID, err)
 	}
 	d.ObservedGeneration = d.Generation
 	return nil
@@ -142,6 +142,14 @@ func (h *Hub) verifyAndKeep(ctx context.Context, d *accountDoc) error {
 			return err
 		}
 		batch.Put = append(batch.Put, clusters...)
+	}
+	unlock, err := h.store.Lock(ctx, "references")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := h.checkGateway(ctx, d.Project, d.Spec.GatewayID); err != nil {
+		return err
 	}
 	err = h.store.Commit(ctx, batch)
 	if errors.Is(err, store.ErrNameTaken) {
@@ -164,7 +172,7 @@ func (h *Hub) nameTaken(ctx context.Context, r *store.Record) error {
 
 // checkAccount checks a spec and resolves the gateway's id in it. What the password is sealed for (address and trust)
 // must already be in its canonical form: the gateway opens it for what is kept.
-func (h *Hub) checkAccount(name string, spec *hubapi.CloudAccountSpec) error {
+func (h *Hub) checkAccount(ctx context.Context, project, name string, spec *hubapi.CloudAccountSpec) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
@@ -172,8 +180,8 @@ func (h *Hub) checkAccount(name string, spec *hubapi.CloudAccountSpec) error {
 	if spec.GatewayID = h.gatewayID(asked); spec.GatewayID == "" {
 		return invalid("/gateway_id", "this hub has no system gateway: name a gateway")
 	}
-	if _, _, err := h.gateway(spec.GatewayID); err != nil {
-		return invalid("/gateway_id", "there is no gateway %s", truncate(asked))
+	if err := h.checkGateway(ctx, project, spec.GatewayID); err != nil {
+		return gatewayInvalid(asked, err)
 	}
 	vcenter, err := hubapi.CanonicalVCenter(spec.VCenter)
 	if err != nil {
@@ -275,7 +283,7 @@ func (h *Hub) getInventory(_ http.ResponseWriter, r *http.Request, project strin
 	if err != nil {
 		return answer{}, err
 	}
-	client, gatewayID, err := h.gateway(d.Spec.GatewayID)
+	client, err := h.reach(r.Context(), project, d.Spec.GatewayID)
 	if err != nil {
 		return answer{}, err
 	}
@@ -287,5 +295,5 @@ func (h *Hub) getInventory(_ http.ResponseWriter, r *http.Request, project strin
 			AccessibleFrom: query.Get("accessible_from"),
 		},
 	})
-	return answer{body: objects}, fromGateway(gatewayID, err)
+	return answer{body: objects}, fromGateway(d.Spec.GatewayID, err)
 }

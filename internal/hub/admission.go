@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -27,18 +28,18 @@ func (p Principal) String() string {
 	return strings.TrimSpace(p.ID + " " + p.Name)
 }
 
-// Later is a problem that passes with time.
-type Later struct {
+// LaterError is a problem that passes with time.
+type LaterError struct {
 	Problem *hubapi.Problem
 	// After is when to try again.
 	After time.Duration
 }
 
 // Error implements error.
-func (l *Later) Error() string { return l.Problem.Error() }
+func (l *LaterError) Error() string { return l.Problem.Error() }
 
 // Unwrap returns the problem.
-func (l *Later) Unwrap() error { return l.Problem }
+func (l *LaterError) Unwrap() error { return l.Problem }
 
 // admit lets a request through to its project only, and only those whose role is enough.
 func (h *Hub) admit(r *http.Request, needed hubapi.Role) (Principal, error) {
@@ -59,4 +60,32 @@ func (h *Hub) admit(r *http.Request, needed hubapi.Role) (Principal, error) {
 			who.Name, who.Role, project, needed)
 	}
 	return who, nil
+}
+
+// goodEvery is how often it is looked whether somebody who follows a stream still may.
+const goodEvery = 15 * time.Second
+
+// whileGood returns a context that ends when the principal is no longer good. The caller calls leave when done.
+func (h *Hub) whileGood(ctx context.Context, who Principal) (_ context.Context, leave func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		look := time.NewTicker(goodEvery)
+		defer look.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-look.C:
+				if !h.good(ctx, who) {
+					cancel()
+				}
+			}
+		}
+	}()
+	return ctx, func() {
+		cancel()
+		<-done
+	}
 }

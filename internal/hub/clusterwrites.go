@@ -72,6 +72,18 @@ func busy(d *clusterDoc) *hubapi.Problem {
 		WithHint("Wait for the other apply to end, plan again, look, and apply again.")
 }
 
+// notBusy refuses to change a cluster while another apply is waiting for it.
+func (h *Hub) notBusy(ctx context.Context, old *clusterDoc) error {
+	if !unfinished(old) {
+		return nil
+	}
+	watched, err := h.feed.watched(ctx, old.ID, watchGrace)
+	if err == nil && watched {
+		return busy(old)
+	}
+	return err
+}
+
 // writeCluster keeps what is asked and gives it to the gateway. The record is written first and taken back if the
 // gateway does not take it: a crash in between leaves an unfinished record, and the next write gives that to the
 // gateway.
@@ -97,8 +109,8 @@ func (h *Hub) writeCluster(
 		d.Status.Phase, d.Spec = hubapi.PhaseProvisioning, spec
 		return d, true, h.keepAndAssign(ctx, d, nil)
 	}
-	if unfinished(old) && h.feed.watched(ctx, old.ID, watchGrace) {
-		return nil, false, busy(old)
+	if err := h.notBusy(ctx, old); err != nil {
+		return nil, false, err
 	}
 	if same(old.Spec, spec) {
 		switch {
@@ -197,7 +209,11 @@ func (h *Hub) keepReferring(ctx context.Context, d *clusterDoc) error {
 
 // assign gives a cluster to its gateway. The same generation may be given again.
 func (h *Hub) assign(ctx context.Context, d *clusterDoc) error {
-	assignment, client, err := h.assignment(ctx, d)
+	assignment, err := h.assignment(ctx, d)
+	if err != nil {
+		return err
+	}
+	client, err := h.worker(ctx, d.Project, assignment.Account.Spec.GatewayID)
 	if err != nil {
 		return err
 	}
@@ -257,11 +273,11 @@ func (h *Hub) deleteCluster(_ http.ResponseWriter, r *http.Request, project stri
 }
 
 func (h *Hub) beginDelete(ctx context.Context, old *clusterDoc) error {
-	switch {
-	case old.DeletedAt != nil && unfinished(old):
+	if old.DeletedAt != nil && unfinished(old) {
 		return h.assign(context.WithoutCancel(ctx), old)
-	case unfinished(old) && h.feed.watched(ctx, old.ID, watchGrace):
-		return busy(old)
+	}
+	if err := h.notBusy(ctx, old); err != nil {
+		return err
 	}
 	d := clone(old)
 	if d.DeletedAt == nil {

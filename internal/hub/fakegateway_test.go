@@ -32,6 +32,7 @@ type fakeGateway struct {
 	observe  hubapi.ClusterStatus
 	preview  hubapi.Preview
 	down     bool
+	loseAcks int           // how many acknowledgements get lost
 	cut      chan struct{} // closed to end open streams
 }
 
@@ -88,6 +89,10 @@ func (g *fakeGateway) handler() http.Handler {
 		return struct{}{}
 	}))
 	mux.HandleFunc("POST "+gatewayapi.PathAck, answerTo(g, func(a gatewayapi.Ack) any {
+		if g.loseAcks > 0 {
+			g.loseAcks--
+			panic(http.ErrAbortHandler)
+		}
 		g.acked = a
 		g.wake()
 		return struct{}{}

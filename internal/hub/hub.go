@@ -6,31 +6,20 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
-// GatewayDirectory knows the gateways that can be reached.
-type GatewayDirectory interface {
-	// IDs returns the ids of all gateways.
-	IDs() []string
-	// RoundTripper returns the way to a gateway, and whether there is one.
-	RoundTripper(id string) (http.RoundTripper, bool)
-	// SystemID returns the id of the gateway beside the hub, or "".
-	SystemID() string
-}
-
 // Config is what a hub needs.
 type Config struct {
-	Store    store.Store
+	Store store.Store
+	// Gateways knows the ways to gateways. NewSystemGateway is enough for a hub with one gateway beside it.
 	Gateways GatewayDirectory
 	Version  string
 	// Log may be nil.
@@ -40,6 +29,12 @@ type Config struct {
 	// Authenticate tells who makes a request; nil takes everyone for the owner, as in embedded mode, where the transport
 	// already decided. An error that holds no *hubapi.Problem is the hub's own trouble.
 	Authenticate func(*http.Request) (Principal, error)
+	// Pin is the SHA-256 of the public key of the authority that gateways know the hub by; empty lets no process be paired
+	// as a gateway.
+	Pin []byte
+	// Good tells whether somebody who was let in still would be; those who were revoked have their event streams ended. Nil
+	// is always.
+	Good func(context.Context, Principal) bool
 	// Source tells where a request comes from; nil is the address of its connection.
 	Source func(*http.Request) string
 	// Audit keeps an entry of the audit log; nil keeps none, as in embedded mode, where there is but one to do anything.
@@ -56,12 +51,15 @@ type Hub struct {
 	log          *slog.Logger
 	now          func() time.Time
 	authenticate func(*http.Request) (Principal, error)
+	pin          []byte
+	good         func(context.Context, Principal) bool
 	source       func(*http.Request) string
 	audit        func(context.Context, store.AuditEntry) error
 	instrument   func(route Route, next http.Handler) http.Handler
 
 	feed    *feed
 	given   *givenList
+	resumes *resumes
 	stopped chan struct{}
 }
 
@@ -72,8 +70,8 @@ func New(cfg Config) (*Hub, error) {
 	}
 	h := &Hub{
 		store: cfg.Store, gateways: cfg.Gateways, version: cfg.Version, log: cfg.Log, now: cfg.Clock,
-		authenticate: cfg.Authenticate, source: cfg.Source, audit: cfg.Audit, instrument: cfg.Instrument,
-		feed: newFeed(), given: newGivenList(), stopped: make(chan struct{}),
+		authenticate: cfg.Authenticate, good: cfg.Good, source: cfg.Source, audit: cfg.Audit, instrument: cfg.Instrument, pin: cfg.Pin,
+		feed: newFeed(cfg.Store), given: newGivenList(), resumes: newResumes(), stopped: make(chan struct{}),
 	}
 	h.fill()
 	return h, nil
@@ -92,6 +90,9 @@ func (h *Hub) fill() {
 			return Principal{ID: "local", Name: "local", Role: hubapi.RoleAdmin}, nil
 		}
 	}
+	if h.good == nil {
+		h.good = func(context.Context, Principal) bool { return true }
+	}
 	if h.source == nil {
 		h.source = peer
 	}
@@ -108,32 +109,33 @@ const (
 	eventsKept = 7 * 24 * time.Hour
 	// eventsPerCluster bounds what is kept of a cluster that lives.
 	eventsPerCluster = 2000
+	pruneEvery       = time.Hour
 )
 
 // Run listens to every gateway until the context ends, and returns the context's error. It may be called once. When it
 // returns, open event streams end, so that their readers can go elsewhere.
 func (h *Hub) Run(ctx context.Context) error {
 	defer close(h.stopped)
-	if err := h.store.Prune(ctx, h.now().Add(-eventsKept), eventsPerCluster); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("removing old events: %w", err)
-	}
 	group, ctx := errgroup.WithContext(ctx)
-	for _, id := range h.gateways.IDs() {
-		group.Go(func() error { return h.listen(ctx, id) })
-	}
-	group.Go(func() error {
-		<-ctx.Done()
-		return ctx.Err()
-	})
+	group.Go(func() error { return h.followLinks(ctx) })
+	group.Go(func() error { return h.resumeUnfinished(ctx) })
+	group.Go(func() error { return h.feed.run(ctx) })
+	group.Go(func() error { return h.prune(ctx) })
 	return group.Wait()
 }
 
-// gateway returns the client of a gateway, and its id with "system" resolved.
-func (h *Hub) gateway(id string) (*gatewayapi.Client, string, error) {
-	resolved := h.gatewayID(id)
-	rt, ok := h.gateways.RoundTripper(resolved)
-	if !ok || resolved == "" {
-		return nil, "", notFound("there is no gateway %s", id)
+// prune removes old events from time to time. While that fails there are more of them, and nothing else is wrong.
+func (h *Hub) prune(ctx context.Context) error {
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		if err := h.store.Prune(ctx, h.now().Add(-eventsKept), eventsPerCluster); err != nil && ctx.Err() == nil {
+			h.log.WarnContext(ctx, "old events not removed", "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return gatewayapi.NewClient(rt), resolved, nil
 }

@@ -42,6 +42,9 @@ func (h *Hub) tryMove(ctx context.Context, old, next *accountDoc, handover []byt
 		return err
 	}
 	defer unlock()
+	if err := h.checkGateway(ctx, next.Project, next.Spec.GatewayID); err != nil {
+		return err
+	}
 	now, err := h.clustersOf(ctx, old)
 	if err != nil {
 		return err
@@ -117,7 +120,7 @@ func (h *Hub) handOver(ctx context.Context, old, next *accountDoc, handover []by
 	if len(handover) == 0 {
 		return invalid("/gateway_id", "cloud account %q has clusters: the word to hand them over is missing, write with a newer client", old.Name)
 	}
-	to, _, err := h.gateway(next.Spec.GatewayID)
+	to, err := h.reach(ctx, next.Project, next.Spec.GatewayID)
 	if err != nil {
 		return err
 	}
@@ -126,7 +129,7 @@ func (h *Hub) handOver(ctx context.Context, old, next *accountDoc, handover []by
 		return fromGateway(next.Spec.GatewayID, err)
 	}
 	request.PublicKey = info.PublicKey
-	from, _, err := h.gateway(old.Spec.GatewayID)
+	from, err := h.reach(ctx, old.Project, old.Spec.GatewayID)
 	if err != nil {
 		return notReachedForHandover(old, err)
 	}

@@ -56,12 +56,14 @@ func (h *Hub) putPool(w http.ResponseWriter, r *http.Request, project string) (a
 	if err != nil {
 		return answer{}, err
 	}
-	// Whether pools overlap is known only while no other is written.
-	unlock, err := h.store.Lock(r.Context(), "pools")
-	if err != nil {
-		return answer{}, err
+	// Whether pools overlap is known only while no other is written, and whether the gateway is there while it is not deleted.
+	for _, name := range []string{"pools", "references"} {
+		unlock, err := h.store.Lock(r.Context(), name)
+		if err != nil {
+			return answer{}, err
+		}
+		defer unlock()
 	}
-	defer unlock()
 	d, created, err := h.writePool(r.Context(), project, id, body, o)
 	if err != nil {
 		return answer{}, err
@@ -195,8 +197,12 @@ func (h *Hub) poolProblems(ctx context.Context, d *poolDoc, w hubapi.IPPoolWrite
 	if err := checkName(w.Name); err != nil {
 		problems = append(problems, problemAt("/name", "%s", hubapi.AsProblem(err).Detail))
 	}
-	if _, _, err := h.gateway(w.Spec.GatewayID); err != nil {
-		problems = append(problems, problemAt("/gateway_id", "there is no gateway %s", truncate(w.Spec.GatewayID)))
+	if err := h.checkGateway(ctx, d.Project, w.Spec.GatewayID); err != nil {
+		p, ok := errors.AsType[*hubapi.Problem](gatewayInvalid(w.Spec.GatewayID, err))
+		if !ok {
+			return nil, err
+		}
+		problems = append(problems, problemAt(p.Field, "%s", p.Detail))
 	}
 	problems = append(problems, checkNetworking(w.Spec)...)
 	parsed, mistakes := ippool.ParseSpec(w.Spec.Arithmetic())

@@ -33,6 +33,7 @@ type (
 
 // nouns are what people call the kinds.
 var nouns = map[store.Kind]string{
+	store.KindGateway:      "gateway",
 	store.KindCloudAccount: "cloud account",
 	store.KindIPPool:       "address pool",
 	store.KindCluster:      "cluster",
@@ -40,6 +41,7 @@ var nouns = map[store.Kind]string{
 
 // resources are Terraform's names for the kinds, for hints.
 var resources = map[store.Kind]string{
+	store.KindGateway:      "palette_gateway",
 	store.KindCloudAccount: "palette_cloud_account",
 	store.KindIPPool:       "palette_ip_pool",
 	store.KindCluster:      "palette_vmware_cluster",

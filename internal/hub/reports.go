@@ -24,17 +24,27 @@ const (
 	reportBatch = 64
 )
 
-// listen keeps what one gateway reports until the context ends, across lost connections.
-func (h *Hub) listen(ctx context.Context, gatewayID string) error {
-	l := &listener{hub: h, gateway: gatewayID}
+// listener listens to one gateway, over one link.
+type listener struct {
+	hub    *Hub
+	link   Link
+	client *gatewayapi.Client
+	cursor store.Cursor
+	// boot is the gateway's life as this hub has seen it; "" before the first report.
+	boot string
+}
+
+// listen keeps what one gateway reports until the context ends, across streams that break.
+func (h *Hub) listen(ctx context.Context, link Link) error {
+	l := &listener{hub: h, link: link, client: gatewayapi.NewClient(link.Transport)}
 	for wait := listenWaitMin; ; wait = min(2*wait, listenWaitMax) {
-		began := h.now()
+		began := time.Now()
 		err := l.connect(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		h.log.WarnContext(ctx, "gateway's reports interrupted", "gateway_id", gatewayID, "error", err)
-		if h.now().Sub(began) > listenHeld {
+		h.log.WarnContext(ctx, "gateway's reports interrupted", "gateway_id", link.Gateway, "error", err)
+		if time.Since(began) > listenHeld {
 			wait = listenWaitMin
 		}
 		timer := time.NewTimer(rand.N(wait)) //nolint:gosec // Jitter needs no secrecy.
@@ -47,30 +57,25 @@ func (h *Hub) listen(ctx context.Context, gatewayID string) error {
 	}
 }
 
-// listener listens to one gateway.
-type listener struct {
-	hub     *Hub
-	gateway string
-	cursor  store.Cursor
-	// boot is the gateway's life as this hub has seen it; "" before the first report.
-	boot string
-}
-
 // connect reads one stream to its end. Reports are read while earlier ones are being written.
 func (l *listener) connect(ctx context.Context) error {
-	client, _, err := l.hub.gateway(l.gateway)
-	if err != nil {
-		return err
-	}
-	if l.cursor, err = l.hub.store.Cursor(ctx, l.gateway); err != nil {
+	var err error
+	if l.cursor, err = l.hub.store.Cursor(ctx, l.link.Gateway); err != nil {
 		return err
 	}
 	boot, seq := l.cursor.Boot, l.cursor.Seq
+	// What was kept may not have been acknowledged: the last stream may have ended in between, and the gateway may have
+	// nothing more to report that would be.
+	if boot != "" {
+		if err := l.client.Ack(ctx, gatewayapi.Ack{Boot: boot, Seq: seq}); err != nil {
+			return fmt.Errorf("acknowledging to gateway %s: %w", l.link.Gateway, err)
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	reports := make(chan gatewayapi.Report, reportBatch)
 	group.Go(func() error {
 		defer close(reports)
-		return client.Events(ctx, boot, seq, func(r gatewayapi.Report) error {
+		return l.client.Events(ctx, boot, seq, func(r gatewayapi.Report) error {
 			select {
 			case reports <- r:
 				return nil
@@ -81,7 +86,7 @@ func (l *listener) connect(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		for first := range reports {
-			if err := l.keep(ctx, client, collect(first, reports)); err != nil {
+			if err := l.keep(ctx, collect(first, reports)); err != nil {
 				return err
 			}
 		}
@@ -108,58 +113,61 @@ func collect(first gatewayapi.Report, more <-chan gatewayapi.Report) []gatewayap
 }
 
 // keep writes reports durably, and then tells the gateway and those who watch.
-func (l *listener) keep(ctx context.Context, client *gatewayapi.Client, reports []gatewayapi.Report) error {
+func (l *listener) keep(ctx context.Context, reports []gatewayapi.Report) error {
 	for range maxTries {
-		k := newKeeping(l.hub, l.cursor)
+		k, err := newKeeping(ctx, l.hub, l.link, l.cursor)
+		if err != nil {
+			return err
+		}
 		for _, r := range reports {
 			if err := k.take(ctx, r); err != nil {
 				return err
 			}
 		}
-		err := k.commit(ctx)
+		err = k.commit(ctx)
 		if errors.Is(err, store.ErrStale) {
 			continue // a client wrote one of the records in between
 		}
 		if err != nil {
-			return fmt.Errorf("keeping the reports of gateway %s: %w", l.gateway, err)
+			return fmt.Errorf("keeping the reports of gateway %s: %w", l.link.Gateway, err)
 		}
 		l.cursor = k.cursor
-		k.announce()
+		k.announce(ctx)
 		if err := l.noticeRestart(ctx); err != nil {
 			return err
 		}
-		if err := client.Ack(ctx, gatewayapi.Ack{Boot: l.cursor.Boot, Seq: l.cursor.Seq}); err != nil {
-			return fmt.Errorf("acknowledging to gateway %s: %w", l.gateway, err)
+		if err := l.client.Ack(ctx, gatewayapi.Ack{Boot: l.cursor.Boot, Seq: l.cursor.Seq}); err != nil {
+			return fmt.Errorf("acknowledging to gateway %s: %w", l.link.Gateway, err)
 		}
 		return nil
 	}
-	return fmt.Errorf("keeping the reports of gateway %s: %w", l.gateway, store.ErrStale)
+	return fmt.Errorf("keeping the reports of gateway %s: %w", l.link.Gateway, store.ErrStale)
 }
 
 // noticeRestart gives a gateway that has been started anew the clusters that somebody is waiting for: it has forgotten
-// them.
+// them. One that resumes by itself gets a new link, and with it all that is unfinished.
 func (l *listener) noticeRestart(ctx context.Context) error {
 	before := l.boot
 	l.boot = l.cursor.Boot
-	if before == "" || before == l.boot {
+	if before == "" || before == l.boot || l.link.Resumes {
 		return nil
 	}
 	h := l.hub
-	docs, err := list[cluster.Spec, hubapi.ClusterStatus](ctx, h.store, store.KindCluster, store.Filter{})
+	docs, err := list[cluster.Spec, hubapi.ClusterStatus](ctx, h.store, store.KindCluster, store.Filter{Project: l.link.Project})
 	if err != nil {
 		return err
 	}
 	for _, d := range docs {
 		account, err := h.loadAccount(ctx, d.Project, d.Spec.CloudAccountID)
-		if err != nil || account.Spec.GatewayID != l.gateway || !unfinished(d) {
+		if err != nil || account.Spec.GatewayID != l.link.Gateway || !unfinished(d) {
 			continue
 		}
 		h.given.forget(d.ID)
-		if _, watchers := h.feed.changes(d.ID); watchers == 0 {
+		if watched, err := h.feed.watchedNow(ctx, d.ID); err != nil || !watched {
 			continue // the next write, or the next watcher, gives it
 		}
 		if err := h.resume(ctx, d.Project, d.ID); err != nil {
-			h.log.WarnContext(ctx, "cluster not resumed", "cluster_id", d.ID, "gateway_id", l.gateway, "error", err)
+			h.log.WarnContext(ctx, "cluster not resumed", "cluster_id", d.ID, "gateway_id", l.link.Gateway, "error", err)
 		}
 	}
 	return nil

@@ -60,6 +60,18 @@ func TestReportsAcrossLostStreams(t *testing.T) {
 	}
 }
 
+// TestLostAcknowledgement: a gateway that waits for one gets it though it has nothing more to report.
+func TestLostAcknowledgement(t *testing.T) {
+	b := newBench(t)
+	c := b.create(spec("prod", b.account("prod").ID))
+	b.gateway.set(func() { b.gateway.loseAcks = 1 })
+	b.gateway.report(said(c, "one"))
+	b.gateway.waitAcked(t)
+	if seen, _ := b.messages(c.ID, 0, "one"); len(seen) != 1 {
+		t.Errorf("kept %q", seen)
+	}
+}
+
 func TestReportsAreKeptOnceAcrossHubs(t *testing.T) {
 	b := newBench(t)
 	c := b.create(spec("prod", b.account("prod").ID))

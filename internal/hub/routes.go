@@ -77,14 +77,47 @@ func Routes() []Route {
 }
 
 func gatewayRoutes() []Route {
+	const path = "/gateways"
 	return []Route{
 		{
-			Method: http.MethodGet, Path: "/gateways", Role: hubapi.RoleViewer, Summary: "List gateways", far: true,
-			Response: hubapi.List[hubapi.Gateway]{}, handle: (*Hub).listGateways,
+			Method: http.MethodGet, Path: path, Role: hubapi.RoleViewer, Summary: "List gateways", far: true,
+			Query: []string{"name"}, Response: hubapi.List[hubapi.Gateway]{}, handle: (*Hub).listGateways,
 		},
 		{
-			Method: http.MethodGet, Path: "/gateways/{id}", Role: hubapi.RoleViewer, Summary: "Read a gateway", far: true,
-			Response: hubapi.Gateway{}, handle: (*Hub).getGateway,
+			Method: http.MethodGet, Path: path + "/{id}", Role: hubapi.RoleViewer, far: true,
+			Summary: "Read a gateway, at the latest after the wait and sooner when it has the state",
+			Query:   []string{"wait", "state"}, Response: hubapi.Gateway{}, handle: (*Hub).getGateway,
+		},
+		{
+			Method: http.MethodPut, Path: path + "/{id}", Role: hubapi.RoleAdmin, Summary: "Create or update a gateway", Conditional: true,
+			Request: hubapi.GatewayWrite{}, Response: hubapi.Gateway{}, handle: (*Hub).putGateway,
+		},
+		{
+			Method: http.MethodDelete, Path: path + "/{id}", Role: hubapi.RoleAdmin,
+			Summary: "Delete a gateway that nothing uses, and cut its tunnels; with dry_run only tell what stands against that",
+			Query:   []string{hubapi.QueryDryRun}, handle: (*Hub).deleteGateway,
+		},
+		{
+			Method: http.MethodDelete, Path: path + "/{id}/replicas/{replica}", Role: hubapi.RoleAdmin,
+			Summary: "Shut a replica of a gateway out for good, and cut its tunnels", handle: (*Hub).revokeReplica,
+		},
+		{
+			Method: http.MethodGet, Path: path + "/{id}/pairings/{pairing}", Role: hubapi.RoleAdmin,
+			Summary: "Read what is known of a pairing token", Response: hubapi.Pairing{}, handle: (*Hub).getPairing,
+		},
+		{
+			Method: http.MethodPut, Path: path + "/{id}/pairings/{pairing}", Role: hubapi.RoleAdmin,
+			Summary: "Announce a pairing token", Request: hubapi.PairingWrite{}, Response: hubapi.Pairing{},
+			handle: (*Hub).putPairing,
+		},
+		{
+			Method: http.MethodGet, Path: path + "/{id}/custody", Role: hubapi.RoleAdmin,
+			Summary: "Read the key that is in custody with a gateway", Response: hubapi.Custody{}, handle: (*Hub).getCustody,
+		},
+		{
+			Method: http.MethodPut, Path: path + "/{id}/custody", Role: hubapi.RoleAdmin,
+			Summary: "Give a key into custody with a gateway, unless there is one",
+			Request: hubapi.Custody{}, Response: hubapi.Custody{}, handle: (*Hub).putCustody,
 		},
 	}
 }

@@ -164,7 +164,7 @@ func TestProjectsAreApart(t *testing.T) {
 func TestAuthenticate(t *testing.T) {
 	records := openStore(t)
 	h, err := hub.New(hub.Config{
-		Store: records, Gateways: directory{},
+		Store: records, Gateways: hub.NewSystemGateway(systemID, nil),
 		Authenticate: func(r *http.Request) (hub.Principal, error) {
 			if r.Header.Get("Authorization") == "Bearer good" {
 				return hub.Principal{Name: "ci", Project: "mine", Role: hubapi.RoleViewer}, nil
@@ -200,7 +200,7 @@ func TestAuthenticate(t *testing.T) {
 func TestPanicIsOneRequestsTrouble(t *testing.T) {
 	var log bytes.Buffer
 	h, err := hub.New(hub.Config{
-		Store: openStore(t), Gateways: directory{}, Log: slog.New(slog.NewJSONHandler(&log, nil)),
+		Store: openStore(t), Gateways: hub.NewSystemGateway(systemID, nil), Log: slog.New(slog.NewJSONHandler(&log, nil)),
 		Authenticate: func(*http.Request) (hub.Principal, error) { panic("at the disco") },
 	})
 	if err != nil {
@@ -222,7 +222,7 @@ func FuzzPutCluster(f *testing.F) {
 	f.Add("%00", `null`)
 	f.Add("6f1c1d5e-2d0f-4c39-9a3e-0a8a5f6a0001", `{"spec":{"worker_pools":{"":{"placements":[{}]}}}}`)
 	records := openStore(f)
-	h, err := hub.New(hub.Config{Store: records, Gateways: directory{}})
+	h, err := hub.New(hub.Config{Store: records, Gateways: hub.NewSystemGateway(systemID, nil)})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -221,6 +221,7 @@ func (c *Client) Embedded() bool { return c.embedded }
 type call struct {
 	method string
 	path   string // below the project
+	root   string // instead of path, from the hub's root
 	query  url.Values
 	in     any
 	opts   WriteOptions
@@ -283,6 +284,9 @@ func (c *Client) newRequest(ctx context.Context, r call) (*retryablehttp.Request
 		body = bytes.NewReader(text)
 	}
 	target := c.base.JoinPath("v1", "projects", url.PathEscape(c.project), r.path)
+	if r.root != "" {
+		target = c.base.JoinPath(r.root)
+	}
 	target.RawQuery = r.query.Encode()
 	req, err := retryablehttp.NewRequestWithContext(ctx, r.method, target.String(), body)
 	if err != nil {

@@ -24,8 +24,8 @@ type identity struct {
 	leaf        []byte
 }
 
-// newIdentity makes a CA and a certificate for the loopback addresses, as a fresh vCenter does for its own name.
-func newIdentity() (identity, error) {
+// newIdentity makes a CA and a certificate for the loopback addresses and others, as a fresh vCenter does for its own name.
+func newIdentity(addresses ...string) (identity, error) {
 	now := time.Now()
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -57,6 +57,11 @@ func newIdentity() (identity, error) {
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		DNSNames:     []string{"localhost", "vcenter.example"},
+	}
+	for _, address := range addresses {
+		if ip := net.ParseIP(address); ip != nil {
+			leaf.IPAddresses = append(leaf.IPAddresses, ip)
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, &key.PublicKey, caKey)
 	if err != nil {

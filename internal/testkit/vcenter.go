@@ -29,6 +29,8 @@ type Options struct {
 	Guests     GuestOptions
 	// Listen is host:port; the default is 127.0.0.1:0.
 	Listen string
+	// Addresses are IP addresses by which the vCenter is reached besides the one it listens on.
+	Addresses []string
 }
 
 // VCenter is a running simulated vCenter with its guests.
@@ -94,16 +96,19 @@ func Run(ctx context.Context, options Options) (*VCenter, error) {
 }
 
 func (vc *VCenter) start() error {
-	var err error
-	if vc.identity, err = newIdentity(); err != nil {
+	address := vc.options.Listen
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	if vc.identity, err = newIdentity(append(vc.options.Addresses, host)...); err != nil {
 		return err
 	}
 	if err := vc.build(); err != nil {
 		return fmt.Errorf("building the inventory: %w", err)
-	}
-	address := vc.options.Listen
-	if address == "" {
-		address = "127.0.0.1:0"
 	}
 	var config net.ListenConfig
 	if vc.listener, err = config.Listen(vc.ctx, "tcp", address); err != nil {

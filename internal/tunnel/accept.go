@@ -43,12 +43,13 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg AcceptConfig) (*Session,
 		refuse(w, status, err)
 		return nil, err
 	}
-	if err := cfg.Handshakes.enter(r.Context()); err != nil {
+	leave, err := cfg.Handshakes.enter(r.Context())
+	if err != nil {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 		refuse(w, http.StatusServiceUnavailable, err)
 		return nil, err
 	}
-	defer cfg.Handshakes.leave()
+	defer leave()
 	hijacker := &hijacker{ResponseWriter: w}
 	ws, err := websocket.Accept(hijacker, r, nil)
 	if err != nil {
@@ -121,7 +122,7 @@ type hijacker struct {
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffers, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("taking the connection over: %w", err)
 	}
 	h.outer, h.socket = &outer{ReadWriteCloser: conn}, conn
 	wrapped := &hijacked{Conn: conn, outer: h.outer}

@@ -5,8 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"net/http"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/tunnel"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/tunnel/tunneltest"
 )
 
 // rawDial opens the WebSocket and nothing in it.
@@ -189,53 +191,135 @@ func TestRequestsThatNoGatewaySends(t *testing.T) {
 	}
 }
 
-// TestHalfOpenHandshakes fills all places with clients that say nothing. What is above them is told to come back, and once
-// they have been thrown out there is room again.
+// TestHalfOpenHandshakes has a client that says nothing in the only place. Others wait, and are told to come back when they
+// have waited for long; once it has been thrown out there is room again.
 func TestHalfOpenHandshakes(t *testing.T) {
-	w := newWorld(t, func(w *world) {
-		w.accept.HandshakeTimeout = 300 * time.Millisecond
-		w.accept.Handshakes = tunnel.NewHandshakes(2)
-	})
-	for range 2 {
-		w.rawDial()
+	handshakes := tunnel.NewHandshakes(1)
+	handshakes.SetPatience(50 * time.Millisecond)
+	w := newWorld(t, func(w *world) { w.accept.HandshakeTimeout, w.accept.Handshakes = time.Second, handshakes })
+	w.rawDial()
+	var busy *tunnel.RefusedError
+	if _, err := tunnel.Dial(t.Context(), w.dialConfig(tunnel.ClassControl)); !errors.As(err, &busy) {
+		t.Fatalf("got %v, want a refusal", err)
 	}
-	// Sixteen times as many may wait.
-	waiting := make([]net.Conn, 0, 32)
-	for range 32 {
-		conn, err := tls.Dial("tcp", w.server.Listener.Addr().String(), &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: w.public.Pool()})
+	if busy.Status != http.StatusServiceUnavailable || busy.RetryAfter <= 0 {
+		t.Errorf("got %v, want 503 with a time to wait", busy)
+	}
+	if err := w.refusal(); !errors.Is(err, tunnel.ErrBusy) {
+		t.Errorf("the hub got %v, want %v", err, tunnel.ErrBusy)
+	}
+	if err := w.refusal(); err == nil {
+		t.Error("the hub did not throw the silent client out")
+	}
+	w.passes(w.dialConfig(tunnel.ClassControl))
+}
+
+// TestAlteringProxy goes through a proxy that ends the outer TLS and changes a byte of what passes. Nothing of it is believed.
+func TestAlteringProxy(t *testing.T) {
+	w := newWorld(t)
+	corporate := tunneltest.NewAuthority(t, "corporate authority")
+	for _, after := range []int64{1 << 10, 64 << 10, 1 << 20} {
+		t.Run(strconv.FormatInt(after, 10), func(t *testing.T) {
+			w.t = t
+			cfg := w.dialConfig(tunnel.ClassControl)
+			cfg.Proxy = through(tunneltest.NewProxy(t, tunneltest.Inspecting(corporate, w.public), tunneltest.Altering(after)).URL(nil))
+			cfg.OuterTLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: corporate.Pool()}
+			conn, err := tunnel.Dial(t.Context(), cfg)
+			if err != nil {
+				_ = w.refusal()
+				return
+			}
+			serving := inBackground(func() { _ = conn.Serve(context.Background(), standard()) })
+			defer serving()
+			session := w.session()
+			defer session.Close()
+			text := strings.Repeat("x", 100<<10)
+			for range 100 {
+				got, err := ask(t.Context(), session, http.MethodPost, "/echo", text)
+				if err != nil {
+					return
+				}
+				if got != text {
+					t.Fatal("altered bytes were delivered")
+				}
+			}
+			t.Error("the tunnel goes on")
+		})
+	}
+}
+
+// TestLimitsOfHeaders has either end send more than the other takes. A gateway that does so loses its tunnel, and nobody else's
+// is disturbed; a hub that does so loses the request.
+func TestLimitsOfHeaders(t *testing.T) {
+	w := newWorld(t)
+	mux := standard()
+	mux.HandleFunc("/one/{size}", func(rw http.ResponseWriter, r *http.Request) {
+		size, _ := strconv.Atoi(r.PathValue("size"))
+		rw.Header().Set("X-Large", strings.Repeat("x", size))
+	})
+	mux.HandleFunc("/many/{size}", func(rw http.ResponseWriter, r *http.Request) {
+		size, _ := strconv.Atoi(r.PathValue("size"))
+		for i := range size / 40 {
+			rw.Header().Set("X-"+strconv.Itoa(i), "x")
+		}
+	})
+	mux.HandleFunc("/trailers/{size}", func(rw http.ResponseWriter, r *http.Request) {
+		size, _ := strconv.Atoi(r.PathValue("size"))
+		_, _ = io.WriteString(rw, "body")
+		rw.Header().Set(http.TrailerPrefix+"X-Large", strings.Repeat("x", size))
+	})
+	other := w.connect(w.dialConfig(tunnel.ClassControl), mux)
+	for _, kind := range []string{"/one/", "/many/", "/trailers/"} {
+		t.Run(kind[1:len(kind)-1], func(t *testing.T) {
+			w.t = t
+			p := w.connect(w.dialConfig(tunnel.ClassControl), mux)
+			if _, err := ask(t.Context(), p.session, http.MethodGet, kind+"30000", ""); err != nil {
+				t.Errorf("the hub did not take what is within its limit: %v", err)
+			}
+			if _, err := ask(t.Context(), p.session, http.MethodGet, kind+"1000000", ""); err == nil {
+				t.Error("the hub took a flood")
+			}
+			if _, err := ask(t.Context(), other.session, http.MethodPost, "/echo", "hello"); err != nil {
+				t.Errorf("another tunnel is disturbed: %v", err)
+			}
+		})
+	}
+	t.Run("ByTheHub", func(t *testing.T) {
+		w.t = t
+		p := w.connect(w.dialConfig(tunnel.ClassControl), mux)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://gateway/echo", http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
-		_, _ = io.WriteString(conn, "GET /gw/v1/tunnel?class=enrol HTTP/1.1\r\nHost: h\r\n\r\n")
-		waiting = append(waiting, conn)
-	}
-	// Requests are read in any order; only while the places are taken can there be a refusal.
-	var busy *tunnel.RefusedError
-	for range 50 {
-		conn, err := tunnel.Dial(t.Context(), w.dialConfig(tunnel.ClassControl))
-		if err == nil {
-			_ = conn.Close()
-			continue
+		request.Header.Set("X-Large", strings.Repeat("x", 1<<20))
+		if response, err := p.session.RoundTrip(request); err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+				t.Errorf("the gateway took more than its limit and answered with %d", response.StatusCode)
+			}
 		}
-		if errors.As(err, &busy) {
-			break
+		if _, err := ask(t.Context(), p.session, http.MethodPost, "/echo", "hello"); err != nil {
+			t.Errorf("the tunnel suffers: %v", err)
 		}
-	}
-	if busy == nil || busy.Status != http.StatusServiceUnavailable || busy.RetryAfter <= 0 {
-		t.Errorf("got %v, want 503 with a time to wait", busy)
-	}
-	for _, conn := range waiting {
-		_ = conn.Close()
-	}
-	for {
-		conn, err := tunnel.Dial(t.Context(), w.dialConfig(tunnel.ClassControl))
-		if err == nil {
-			_ = conn.Close()
-			return
+	})
+}
+
+// TestAbandonedRequests begins many requests and abandons each at once, as a hub with impatient clients does.
+func TestAbandonedRequests(t *testing.T) {
+	w := newWorld(t)
+	p := w.connect(w.dialConfig(tunnel.ClassControl), standard())
+	for i := range 500 {
+		ctx, cancel := context.WithCancel(t.Context())
+		wait := inBackground(func() { _, _ = ask(ctx, p.session, http.MethodGet, "/wait", "") })
+		if i%2 == 0 {
+			for p.session.InFlight() == 0 {
+				runtime.Gosched()
+			}
 		}
-		if t.Context().Err() != nil {
-			t.Fatal(err)
-		}
+		cancel()
+		wait()
+	}
+	if _, err := ask(t.Context(), p.session, http.MethodPost, "/echo", "hello"); err != nil {
+		t.Error(err)
 	}
 }

@@ -115,6 +115,9 @@ func (cfg DialConfig) target() (*url.URL, error) {
 	if target.Scheme != "https" && target.Scheme != "http" || target.Host == "" {
 		return nil, fmt.Errorf("the hub's address %q is no https URL", target.Redacted())
 	}
+	if cfg.InnerTLS == nil {
+		return nil, errors.New("a tunnel without an inner TLS is none")
+	}
 	if !cfg.Class.Known() {
 		return nil, fmt.Errorf("there is no tunnel of class %q", cfg.Class)
 	}
@@ -142,6 +145,7 @@ func (cfg DialConfig) upgrade(ctx context.Context, target *url.URL) (*carrier, e
 	if cfg.UserAgent != "" {
 		header.Set("User-Agent", cfg.UserAgent)
 	}
+	//nolint:bodyclose // the websocket owns it, and has read and closed it when it is an error
 	ws, response, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
 		HTTPClient: &http.Client{
 			Transport:     line,
@@ -166,12 +170,13 @@ func (cfg DialConfig) transport(line *line) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy:                  cfg.Proxy,
-		DialContext:            line.dial,
-		TLSClientConfig:        outer,
-		Protocols:              protocols,
-		TLSHandshakeTimeout:    cfg.HandshakeTimeout,
-		ResponseHeaderTimeout:  cfg.HandshakeTimeout,
+		Proxy:               cfg.Proxy,
+		DialContext:         line.dial,
+		TLSClientConfig:     outer,
+		Protocols:           protocols,
+		TLSHandshakeTimeout: cfg.HandshakeTimeout,
+		// A hub to which many come back lets them wait for their turn.
+		ResponseHeaderTimeout:  2 * cfg.HandshakeTimeout,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeader,
 		OnProxyConnectResponse: proxyAnswer,
@@ -190,7 +195,7 @@ func (l *line) dial(ctx context.Context, network, address string) (net.Conn, err
 	dialer := net.Dialer{KeepAlive: DefaultHeartbeat.Idle}
 	conn, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("connecting to %s: %w", address, err)
 	}
 	l.socket = conn
 	return conn, nil

@@ -33,6 +33,8 @@ var (
 	ErrClosed = errors.New("the tunnel is closed")
 	// ErrLost says that the connection ended: the peer closed it, or something between cut it.
 	ErrLost = errors.New("the tunnel was cut")
+	// ErrDraining says that the gateway takes no more requests, because it is about to end.
+	ErrDraining = errors.New("the gateway is going away")
 	// ErrSilent says that the peer did not answer a ping.
 	ErrSilent = errors.New("the peer of the tunnel is silent")
 )

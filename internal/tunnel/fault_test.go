@@ -142,31 +142,38 @@ func TestCutPath(t *testing.T) {
 	}
 }
 
-// TestStalledConsumers has requests whose bodies nobody reads, at either end, and asks for something small beside them.
+// TestStalledConsumers has requests whose bodies nobody reads, at either end, and asks for something small beside them. What is
+// uploaded in the end is more than one stream's window, and so needs what all others have left of the connection's.
 func TestStalledConsumers(t *testing.T) {
-	for _, class := range []tunnel.Class{tunnel.ClassControl, tunnel.ClassStreams, tunnel.ClassBulk} {
-		for _, consumers := range []int{4, 40} {
-			if class == tunnel.ClassBulk && consumers > 7 {
-				consumers = 7 // and the eighth stream of the class is the one that goes on
+	tests := []struct {
+		class     tunnel.Class
+		consumers int
+		upload    int64
+	}{
+		{class: tunnel.ClassControl, consumers: 4, upload: 2 << 20},
+		{class: tunnel.ClassControl, consumers: 40, upload: 2 << 20},
+		{class: tunnel.ClassStreams, consumers: 40, upload: 2 << 20},
+		// The eighth stream of the class is the one that goes on.
+		{class: tunnel.ClassBulk, consumers: 7, upload: 20 << 20},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprintf("%s/%d", tt.class, tt.consumers), func(t *testing.T) {
+			w := newWorld(t)
+			p := w.connect(w.dialConfig(tt.class), standard())
+			stall(t, p.session, tt.consumers)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			start := time.Now()
+			for range 10 {
+				if text, err := ask(ctx, p.session, http.MethodPost, "/echo", "hello"); err != nil || text != "hello" {
+					t.Fatalf("got %q and %v beside %d stalled consumers", text, err, tt.consumers)
+				}
 			}
-			t.Run(fmt.Sprintf("%s/%d", class, consumers), func(t *testing.T) {
-				w := newWorld(t)
-				p := w.connect(w.dialConfig(class), standard())
-				stall(t, p.session, consumers)
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-				defer cancel()
-				start := time.Now()
-				for range 20 {
-					if text, err := ask(ctx, p.session, http.MethodPost, "/echo", "hello"); err != nil || text != "hello" {
-						t.Fatalf("got %q and %v beside %d stalled consumers", text, err, consumers)
-					}
-				}
-				t.Logf("a request took %s", (time.Since(start) / 20).Round(time.Microsecond))
-				if err := upload(ctx, p.session, "/sink", io.LimitReader(endless{}, 32<<20)); err != nil {
-					t.Errorf("an upload beside %d stalled consumers: %v", consumers, err)
-				}
-			})
-		}
+			t.Logf("a request took %s", (time.Since(start) / 10).Round(time.Microsecond))
+			if err := upload(ctx, p.session, "/sink", io.LimitReader(endless{}, tt.upload)); err != nil {
+				t.Errorf("an upload beside %d stalled consumers: %v", tt.consumers, err)
+			}
+		})
 	}
 }
 
@@ -213,11 +220,17 @@ func TestShutdownIsGraceful(t *testing.T) {
 		}
 	})
 	<-entered
+	if p.session.Draining() {
+		t.Error("the gateway is going away before it is told to")
+	}
 	p.stop()
 	select {
 	case err := <-p.served:
 		t.Fatalf("the gateway did not wait for the request: %v", err)
 	case <-time.After(50 * time.Millisecond):
+	}
+	if _, err := ask(t.Context(), p.session, http.MethodGet, "/", ""); !errors.Is(err, tunnel.ErrDraining) || !p.session.Draining() {
+		t.Errorf("a new request got %v, want %v", err, tunnel.ErrDraining)
 	}
 	close(release)
 	wait()

@@ -41,7 +41,22 @@ func (s *Session) RoundTrip(r *http.Request) (*http.Response, error) {
 	if cause := s.conn.Err(); cause != nil {
 		return nil, fmt.Errorf("%w: %w", cause, err)
 	}
+	if s.Draining() {
+		return nil, fmt.Errorf("%w: %w", ErrDraining, err)
+	}
 	return nil, err
+}
+
+// Draining tells whether the gateway has said that it takes no more requests. Those under way may still come to their end.
+func (s *Session) Draining() bool {
+	if s.client.InFlight() >= classes[s.class].streams {
+		return false // it takes no more now, and this does not tell for ever
+	}
+	if s.client.Reserve() != nil {
+		return true
+	}
+	s.client.Release()
+	return false
 }
 
 // Class is what the gateway dialled for.

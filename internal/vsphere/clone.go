@@ -26,6 +26,8 @@ type CloneRequest struct {
 	// GuestInfo are further extraConfig keys with their values.
 	GuestInfo  map[string]string
 	Annotation string
+	// Spread puts machines of different ordinals on different hosts also where DRS would choose one.
+	Spread bool
 	// MACs is parallel to Owner.Placement.Networks; "" is an address assigned by vCenter.
 	MACs []string
 }
@@ -80,6 +82,11 @@ func (s *Session) cloneOnce(ctx context.Context, r CloneRequest) (string, error)
 	at, err := t.resolve(r.Datacenter, r.Owner.Placement, r.Owner.Identity)
 	if err != nil {
 		if at, t, err = s.resolveAfresh(ctx, r.Datacenter, r.Owner); err != nil {
+			return "", fmt.Errorf("%s: %w", op, err)
+		}
+	}
+	if r.Spread && at.host == nil && at.compute.ref.Type == typeCluster {
+		if at.host, err = at.chooseHost(r.Owner.Identity); err != nil {
 			return "", fmt.Errorf("%s: %w", op, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"runtime"
 	"time"
 )
@@ -78,7 +79,7 @@ var removed = []byte("[removed]")
 // scrub takes out the replica's secrets, in each form in which they could have been written.
 func scrub(text []byte, id identity) []byte {
 	for _, secret := range id.secrets() {
-		if len(secret) < 8 {
+		if len(secret) < 6 {
 			continue
 		}
 		for _, form := range [][]byte{
@@ -96,6 +97,10 @@ func scrub(text []byte, id identity) []byte {
 // secrets are the parts of the identity that nobody else may know.
 func (id identity) secrets() [][]byte {
 	all := [][]byte{id.TLSKey, id.IdentityKey, id.SealingKey, []byte(id.Proxy)}
+	if u, err := url.Parse(id.Proxy); err == nil && u.User != nil {
+		password, _ := u.User.Password()
+		all = append(all, []byte(password))
+	}
 	for _, in := range id.Introductions {
 		all = append(all, in.Secret)
 	}

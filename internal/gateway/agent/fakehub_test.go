@@ -15,7 +15,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +38,7 @@ type authority struct {
 	cert *x509.Certificate
 }
 
-func newAuthority(t *testing.T) *authority {
+func newAuthority(t testing.TB) *authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -112,6 +115,9 @@ type fakeHub struct {
 	server   *httptest.Server
 	cert     tls.Certificate
 
+	// stranger makes the hub believe no certificate of its own authority.
+	stranger atomic.Pointer[authority]
+
 	mu sync.Mutex
 	// grant changes a grant before it is sent; enrolled sees each enrolment; the hub lies in tests by them.
 	grant     func(*gatewayapi.Grant)
@@ -119,7 +125,8 @@ type fakeHub struct {
 	afterward func(c *gatewayapi.Client, taken gatewayapi.Taken)
 	validity  time.Duration
 	info      func() gatewayapi.HubInfo
-	refuse    int // a status that dials are answered with
+	refuse    int  // a status that dials are answered with
+	turnsAway bool // those that have a session with it
 	dials     int
 	headers   []string
 	enrolment []gatewayapi.Enrolment
@@ -172,15 +179,23 @@ func (h *fakeHub) accept(w http.ResponseWriter, r *http.Request) {
 	defer h.running.Done()
 	h.mu.Lock()
 	h.dials++
-	h.headers = append(h.headers, r.Header.Get(HeaderInstances))
+	h.headers = append(h.headers, r.Header.Get(gatewayapi.HeaderInstances))
 	refuse := h.refuse
+	if h.turnsAway && slices.Contains(strings.Split(r.Header.Get(gatewayapi.HeaderInstances), ","), h.instance) {
+		refuse = http.StatusConflict
+	}
 	h.mu.Unlock()
 	if refuse != 0 {
+		w.Header().Set("Retry-After", "3")
 		http.Error(w, "not now", refuse)
 		return
 	}
+	believed := h.ca
+	if stranger := h.stranger.Load(); stranger != nil {
+		believed = stranger
+	}
 	s, err := tunnel.Accept(w, r, tunnel.AcceptConfig{TLS: &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{h.cert}, ClientCAs: h.ca.pool(),
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{h.cert}, ClientCAs: believed.pool(),
 	}})
 	if err != nil {
 		return
@@ -295,4 +310,13 @@ func runAgent(t *testing.T, cfg Config) (stop func()) {
 	})
 	t.Cleanup(stop)
 	return stop
+}
+
+// clientCertificate is one that is no server's.
+func clientCertificate(a *authority) tls.Certificate {
+	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	der := a.sign(key.Public(), func(c *x509.Certificate) {
+		c.DNSNames, c.ExtKeyUsage = []string{gatewayapi.HubName}, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	})
+	return tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key}
 }

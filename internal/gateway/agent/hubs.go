@@ -18,10 +18,6 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/tunnel"
 )
 
-// HeaderInstances tells a hub, when it is dialled, which of its instances the gateway has a session with already. One of
-// them need not take a second one.
-const HeaderInstances = "Palette-Hub-Instances"
-
 const (
 	// maxInstances bounds how many instances of a hub there can be.
 	maxInstances = 32
@@ -225,7 +221,7 @@ func (h *hubs) header() http.Header {
 		return nil
 	}
 	slices.Sort(names)
-	return http.Header{HeaderInstances: {strings.Join(names, ",")}}
+	return http.Header{gatewayapi.HeaderInstances: {strings.Join(names, ",")}}
 }
 
 func (h *hubs) ended(ctx context.Context, s *session) {

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"testing"
@@ -85,7 +86,7 @@ func TestSource(t *testing.T) {
 		"mapped":                    {"[::ffff:10.1.1.1]:5", []string{"::ffff:198.51.100.9"}, "198.51.100.9"},
 		"a socket":                  {"@", []string{"198.51.100.9"}, "@"},
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = tc.remote
 		for _, value := range tc.forwarded {
 			r.Header.Add("X-Forwarded-For", value)

@@ -82,11 +82,10 @@ func operation(schemas *schemas, route hub.Route) object {
 // operationID is the method and the words of the path: "putClustersId".
 func operationID(route hub.Route) string {
 	words := strings.FieldsFunc(route.Path, func(c rune) bool { return !unicode.IsLetter(c) })
-	id := strings.ToLower(route.Method)
-	for _, word := range words {
-		id += strings.ToUpper(word[:1]) + word[1:]
+	for i, word := range words {
+		words[i] = strings.ToUpper(word[:1]) + word[1:]
 	}
-	return id
+	return strings.ToLower(route.Method) + strings.Join(words, "")
 }
 
 func parameters(route hub.Route) []object {
@@ -163,7 +162,7 @@ func besides() object {
 	}
 	return object{
 		"/healthz": plain("Tell that the process answers", true, "200"),
-		"/readyz":  plain("Tell whether requests can be answered now: the database answers, and the hub is not shutting down", true, "200", "503"),
+		"/readyz":  plain("Tell whether requests can be answered now, by the database and the hub", true, "200", "503"),
 		"/metrics": plain("Prometheus metrics; needs a token that is good for all projects", false, "200", "401", "403"),
 		Path:       plain("This document", true, "200"),
 	}

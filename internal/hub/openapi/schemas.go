@@ -87,8 +87,7 @@ func (s *schemas) reference(t reflect.Type) object {
 
 // fields adds a struct's fields, and those of what is embedded in it, as encoding/json does.
 func (s *schemas) fields(t reflect.Type, properties object, required *[]string) {
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		tag := field.Tag.Get("json")
 		name, options, _ := strings.Cut(tag, ",")
 		switch {

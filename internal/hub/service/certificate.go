@@ -103,8 +103,10 @@ const selfSignedFor = 10 * 365 * 24 * time.Hour
 
 // makeSelfSigned makes a certificate for the names and writes it to the files unless they are there already.
 func makeSelfSigned(certFile, keyFile string, names []string, now time.Time) error {
-	if _, err := os.Stat(certFile); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if _, err := os.Stat(certFile); err == nil {
+		return nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("looking for the certificate: %w", err)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -5,22 +5,24 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/downloads"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/openapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/tunnel"
 )
 
 // handler is all that is behind the one port.
 func (s *service) handler(document []byte) http.Handler {
-	return beside(s.hub.Handler(), map[string]http.Handler{
-		"/healthz": http.HandlerFunc(healthy),
-		"/readyz":  http.HandlerFunc(s.ready),
-		"/metrics": s.forOperators(s.metrics.handler()),
-		openapi.Path: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write(document) // Who has gone does not read it.
-		}),
+	exact := downloads.New("", s.cfg.Version).Handlers()
+	exact["/healthz"] = http.HandlerFunc(healthy)
+	exact["/readyz"] = http.HandlerFunc(s.ready)
+	exact["/metrics"] = s.forOperators(s.metrics.handler())
+	exact[openapi.Path] = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(document) // Who has gone does not read it.
 	})
+	exact[tunnel.Path] = s.sessions.Handler()
+	return beside(s.hub.Handler(), exact)
 }
 
 // metricsHandler is what is behind the port for metrics, which only those reach who may.
@@ -65,33 +67,4 @@ func (s *service) forOperators(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// alone is the directory of a hub that has at most a gateway beside it.
-type alone struct{ system *System }
-
-var _ hub.GatewayDirectory = alone{}
-
-// IDs implements hub.GatewayDirectory.
-func (a alone) IDs() []string {
-	if a.system == nil {
-		return nil
-	}
-	return []string{a.system.ID}
-}
-
-// SystemID implements hub.GatewayDirectory.
-func (a alone) SystemID() string {
-	if a.system == nil {
-		return ""
-	}
-	return a.system.ID
-}
-
-// RoundTripper implements hub.GatewayDirectory.
-func (a alone) RoundTripper(id string) (http.RoundTripper, bool) {
-	if a.system == nil || id != a.system.ID {
-		return nil, false
-	}
-	return a.system.Transport, true
 }

@@ -191,7 +191,7 @@ func TestRateLimitOverTheWire(t *testing.T) {
 	if answers[200] != 5 || answers[429] != 15 {
 		t.Errorf("answers %v, want 5 and then 429", answers)
 	}
-	if resp := h.Get(client, "/v1/projects/prod/clusters", other); resp.StatusCode != 200 {
+	if resp := h.Get(client, "/v1/projects/prod/clusters", other); resp.StatusCode != http.StatusOK {
 		t.Errorf("another token suffers: %s", read(t, resp))
 	} else {
 		read(t, resp)

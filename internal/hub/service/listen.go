@@ -84,6 +84,11 @@ func (s *service) names() []string {
 func (s *service) greet(ctx context.Context, at Addresses) {
 	s.cfg.Log.InfoContext(ctx, "hub listens", "address", at.Hub, "metrics_address", at.Metrics,
 		"tls", !s.cfg.PlainHTTP, "version", s.cfg.Version)
+	scheme := "https"
+	if s.cfg.PlainHTTP {
+		scheme = "http"
+	}
+	fmt.Fprintf(s.cfg.Out, "The hub listens at %s://%s\n", scheme, at.Hub)
 	tokens, err := access.NewTokens(s.records, nil).List(ctx, "")
 	if err != nil || len(tokens) > 0 || s.issuers != nil {
 		return

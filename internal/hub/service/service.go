@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/access"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/openapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/sessions"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 )
 
@@ -27,6 +29,7 @@ type service struct {
 	metrics  *metrics
 	issuers  *access.Issuers
 	guard    *access.Guard
+	sessions *sessions.Sessions
 	hub      *hub.Hub
 	draining atomic.Bool
 	// undo is what close does, last first.
@@ -48,8 +51,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 
 func (s *service) close() error {
 	var errs []error
-	for i := len(s.undo) - 1; i >= 0; i-- {
-		errs = append(errs, s.undo[i]())
+	for _, undo := range slices.Backward(s.undo) {
+		errs = append(errs, undo())
 	}
 	return errors.Join(errs...)
 }
@@ -64,9 +67,13 @@ func (s *service) open(ctx context.Context) error {
 	if err := s.openAccess(); err != nil {
 		return err
 	}
+	pin, err := s.openSessions(ctx)
+	if err != nil {
+		return err
+	}
 	h, err := hub.New(hub.Config{
-		Store: s.records, Gateways: alone{s.cfg.System}, Version: s.cfg.Version, Log: s.cfg.Log,
-		Authenticate: s.guard.Authenticate, Source: s.cfg.Proxies.Source,
+		Store: s.records, Gateways: s.sessions, Pin: pin, Version: s.cfg.Version, Log: s.cfg.Log,
+		Authenticate: s.guard.Authenticate, Good: s.guard.Good, Source: s.cfg.Proxies.Source,
 		Audit: s.records.AppendAudit, Instrument: s.metrics.instrument,
 	})
 	s.hub = h
@@ -158,6 +165,14 @@ func (s *service) run(ctx context.Context) error {
 		}
 		return nil
 	})
+	sessionsLife, endSessions := context.WithCancel(life)
+	defer endSessions()
+	group.Go(func() error {
+		if err := s.sessions.Run(sessionsLife); sessionsLife.Err() == nil {
+			return fmt.Errorf("the hub has stopped keeping tunnels: %w", err)
+		}
+		return nil
+	})
 	s.greet(ctx, addresses)
 	s.cfg.Ready(addresses)
 	select {
@@ -172,6 +187,8 @@ func (s *service) run(ctx context.Context) error {
 const (
 	// drainLimit is how long requests that are being answered may still take.
 	drainLimit = 20 * time.Second
+	// tellLimit is how long it may take to tell gateways that the hub is about to go.
+	tellLimit  = 3 * time.Second
 	readHeader = 10 * time.Second
 	idle       = 2 * time.Minute
 	maxHeader  = 64 << 10
@@ -182,6 +199,9 @@ const (
 func (s *service) drain(ctx context.Context, endHub func(), servers []*http.Server) {
 	s.cfg.Log.InfoContext(ctx, "shutting down")
 	s.draining.Store(true)
+	telling, told := context.WithTimeout(ctx, tellLimit)
+	defer told()
+	s.sessions.Drain(telling)
 	endHub()
 	ctx, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()

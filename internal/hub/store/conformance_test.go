@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
@@ -36,6 +37,8 @@ var behaviours = map[string]func(t *testing.T, fresh func(testing.TB) string){
 	"Settings":           testSettings,
 	"Wakes":              testWakes,
 }
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestSQLite(t *testing.T) { testBehaviours(t, sqliteFile) }
 
@@ -234,7 +237,7 @@ func testWakes(t *testing.T, fresh func(testing.TB) string) {
 	}
 	cancel()
 	for _, topics := range readers {
-		for range topics { //nolint:revive // Until it is closed.
+		for range topics { // until it is closed
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,7 +37,7 @@ const (
 // newPGProxy returns a proxy and the directory of its socket.
 func newPGProxy(tb testing.TB, serverDir string) (*pgProxy, string) {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "pgproxy")
+	dir, err := os.MkdirTemp("", "pgproxy") //nolint:usetesting // Names of sockets are short.
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -131,7 +132,7 @@ func (p *pgProxy) forward(client io.Reader, server io.Writer, lost *lostAnswers)
 			lost.now = true
 			lost.mu.Unlock()
 		}
-		if _, err := server.Write(append(head, body...)); err != nil {
+		if _, err := server.Write(slices.Concat(head, body)); err != nil {
 			return
 		}
 	}

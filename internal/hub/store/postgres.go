@@ -20,16 +20,24 @@ const (
 	maxConns = 10
 	// connectTimeout bounds the making of a connection, unless the URL has connect_timeout.
 	connectTimeout = 5 * time.Second
+	// readTimeout bounds one reading, writeTimeout a transaction once it has begun. Whoever waits for a server that is
+	// frozen, or behind a cut cable, is told so and not left hanging.
+	readTimeout  = 10 * time.Second
+	writeTimeout = 10 * time.Second
+	// retryWithin is how soon an error must come for another try: what took longer was no dead connection in the pool.
+	retryWithin = time.Second
 )
 
-// Postgres keeps everything in a PostgreSQL database that any number of hub instances share. The database is
-// the hub's own. After a restart of the database the store connects anew; what did not go through in between fails with
-// ErrUnavailable.
+// Postgres keeps everything in a PostgreSQL database that any number of hub instances share. The database is the hub's
+// own; a pooler in front of it has to keep sessions, on which locks and notifications are. After a restart of the database
+// the store connects anew; what did not go through in between fails with ErrUnavailable.
 type Postgres struct {
 	pool   *pgxpool.Pool
 	audits *auditGroup
 	locks  *pgLocks
 	wakes  *pgWakes
+
+	readTimeout, writeTimeout time.Duration
 	// life ends with Close.
 	life context.Context //nolint:containedctx // It is the store's own, not a request's.
 	end  context.CancelFunc
@@ -57,12 +65,13 @@ func OpenPostgres(ctx context.Context, url string) (*Postgres, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
-	p := &Postgres{pool: pool, audits: newAuditGroup()}
+	p := &Postgres{pool: pool, audits: newAuditGroup(), readTimeout: readTimeout, writeTimeout: writeTimeout}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.locks = newPGLocks(cfg.ConnConfig)
 	p.wakes = newPGWakes(cfg.ConnConfig)
-	if err := p.read(ctx, "migrating the database", func(conn *pgx.Conn) error { return migratePG(ctx, conn) }); err != nil {
-		return nil, errors.Join(err, p.Close())
+	err = pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return migratePG(ctx, conn.Conn()) })
+	if err != nil {
+		return nil, errors.Join(p.failed(ctx, "opening the database", nil, err), p.Close())
 	}
 	return p, nil
 }
@@ -80,34 +89,40 @@ func (p *Postgres) Close() error {
 
 // Ping implements Database.
 func (p *Postgres) Ping(ctx context.Context) error {
-	return p.read(ctx, "asking the database", func(conn *pgx.Conn) error { return conn.Ping(ctx) })
+	return p.read(ctx, "asking the database", func(ctx context.Context, conn *pgx.Conn) error { return conn.Ping(ctx) })
 }
+
+// pgRead is what is done on a connection.
+type pgRead func(ctx context.Context, conn *pgx.Conn) error
 
 // read runs what changes nothing, or may be done twice, on a connection. Connections that a restart of the database has
 // left dead in the pool do not count: it tries once more with new ones.
-func (p *Postgres) read(ctx context.Context, doing string, fn func(*pgx.Conn) error) error {
+func (p *Postgres) read(ctx context.Context, doing string, fn pgRead) error {
+	began := time.Now()
 	err := p.readOnce(ctx, doing, fn)
-	if errors.Is(err, ErrUnavailable) {
+	if errors.Is(err, ErrUnavailable) && time.Since(began) < retryWithin {
 		p.pool.Reset()
 		err = p.readOnce(ctx, doing, fn)
 	}
 	return err
 }
 
-func (p *Postgres) readOnce(ctx context.Context, doing string, fn func(*pgx.Conn) error) error {
-	conn, err := p.pool.Acquire(ctx)
+func (p *Postgres) readOnce(ctx context.Context, doing string, fn pgRead) error {
+	limited, cancel := context.WithTimeout(ctx, p.readTimeout)
+	defer cancel()
+	conn, err := p.pool.Acquire(limited)
 	if err != nil {
 		return p.failed(ctx, doing, nil, err)
 	}
 	defer conn.Release()
-	return p.failed(ctx, doing, conn.Conn(), fn(conn.Conn()))
+	return p.failed(ctx, doing, conn.Conn(), fn(limited, conn.Conn()))
 }
 
 // query returns what a statement finds.
 func query[T any](
 	ctx context.Context, p *Postgres, doing string, scan func(pgx.CollectableRow) (T, error), sql string, args ...any,
 ) (found []T, err error) {
-	err = p.read(ctx, doing, func(conn *pgx.Conn) error {
+	err = p.read(ctx, doing, func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, sql, args...)
 		if err != nil {
 			return err //nolint:wrapcheck // read says what was being done.

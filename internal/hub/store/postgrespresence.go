@@ -14,14 +14,13 @@ func (p *Postgres) Attend(ctx context.Context, instance string, topics []string,
 	if topics == nil {
 		topics = []string{}
 	}
-	return p.transact(ctx, "saying what is attended to", func(ctx context.Context, tx *pgTx) error {
-		var b pgx.Batch
-		b.Queue("SET LOCAL synchronous_commit = off") // after a crash it is said again
+	return p.read(ctx, "saying what is attended to", func(ctx context.Context, conn *pgx.Conn) error {
+		var b pgx.Batch // which is a transaction of its own
 		b.Queue(`DELETE FROM presence WHERE (instance = $1 AND topic <> ALL ($2::text[]))
 			OR until < now() - interval '1 minute'`, instance, topics)
 		b.Queue(`INSERT INTO presence (topic, instance, until) SELECT unnest($2::text[]), $1, now() + $3::interval
 			ON CONFLICT (topic, instance) DO UPDATE SET until = excluded.until`, instance, topics, ttl)
-		return tx.send(ctx, &b)
+		return conn.SendBatch(ctx, &b).Close()
 	})
 }
 

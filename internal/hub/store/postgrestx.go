@@ -11,8 +11,6 @@ import (
 )
 
 const (
-	// writeTimeout bounds a transaction once it has begun; from then on it no longer depends on its request.
-	writeTimeout = 30 * time.Second
 	// writeTries bounds how often a transaction is done again that met another one.
 	writeTries = 10
 	// settleTimeout is how long a store tries to learn whether a transaction was committed whose answer was lost.
@@ -41,7 +39,7 @@ func (tx *pgTx) send(ctx context.Context, b *pgx.Batch) error {
 		first.QueuedQueries = append(first.QueuedQueries, b.QueuedQueries...)
 		b, tx.begun = &first, true
 	}
-	return tx.conn.SendBatch(ctx, b).Close() //nolint:wrapcheck // transact says what was being done.
+	return tx.conn.SendBatch(ctx, b).Close()
 }
 
 // pgWork is what is done in a transaction. It may be done several times, until it is committed once.
@@ -67,10 +65,11 @@ func (p *Postgres) transactExactly(ctx context.Context, doing string, work pgWor
 func (p *Postgres) again(once func() error) error {
 	lost := false
 	for try := 1; ; try++ {
+		began := time.Now()
 		err := once()
 		switch {
 		case isConflict(err) && try < writeTries:
-		case errors.Is(err, ErrUnavailable) && !errors.Is(err, errUncertain) && !lost:
+		case errors.Is(err, ErrUnavailable) && !errors.Is(err, errUncertain) && !lost && time.Since(began) < retryWithin:
 			// It may have been a connection that the last restart of the database has left dead in the pool.
 			lost = true
 			p.pool.Reset()
@@ -86,7 +85,7 @@ func (p *Postgres) transactOnce(ctx context.Context, doing string, id uuid.UUID,
 		return p.failed(ctx, doing, nil, err)
 	}
 	defer conn.Release() // what is not idle then is closed
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.writeTimeout)
 	defer cancel()
 	tx := &pgTx{conn: conn.Conn(), id: id}
 	if err := work(ctx, tx); err != nil {
@@ -109,7 +108,7 @@ func (p *Postgres) settle(ctx context.Context, doing string, id uuid.UUID, cause
 	defer cancel()
 	for {
 		var written bool
-		err := p.readOnce(ctx, "asking for a transaction", func(conn *pgx.Conn) error {
+		err := p.readOnce(ctx, "asking for a transaction", func(ctx context.Context, conn *pgx.Conn) error {
 			var b pgx.Batch
 			b.Queue("INSERT INTO commits (id, written) VALUES ($1, false) ON CONFLICT DO NOTHING", id)
 			b.Queue("SELECT written FROM commits WHERE id = $1", id).

@@ -64,11 +64,13 @@ func queueWakes(q *pgx.Batch, origin string, topics []string) {
 // Wake implements Peers.
 func (p *Postgres) Wake(ctx context.Context, topic string) {
 	p.wakes.local.publish(topic)
+	ctx, cancel := context.WithTimeout(ctx, sessionTimeout)
+	defer cancel()
 	// It is a hint: who misses it finds out with a later look.
-	_ = p.transact(ctx, "waking others", func(ctx context.Context, tx *pgTx) error {
+	_ = p.read(ctx, "waking others", func(ctx context.Context, conn *pgx.Conn) error {
 		var b pgx.Batch
 		queueWakes(&b, p.wakes.origin, []string{topic})
-		return tx.send(ctx, &b)
+		return conn.SendBatch(ctx, &b).Close()
 	})
 }
 

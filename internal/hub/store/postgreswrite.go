@@ -69,8 +69,8 @@ func queueLocks(q *pgx.Batch, b Batch) {
 	for _, r := range slices.Concat(b.Put, b.Remove) {
 		kinds, ids = append(kinds, string(r.Kind)), append(ids, r.ID)
 	}
-	q.Queue(`SELECT 1 FROM records WHERE (kind, id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-		ORDER BY kind, id FOR UPDATE`, kinds, ids)
+	q.Queue(`SELECT 1 FROM records JOIN unnest($1::text[], $2::text[]) AS wanted (kind, id) USING (kind, id)
+		ORDER BY kind, id FOR UPDATE OF records`, kinds, ids)
 }
 
 func queuePut(q *pgx.Batch, r *Record) {

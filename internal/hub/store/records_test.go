@@ -83,7 +83,7 @@ func testClosed(t *testing.T, fresh func(testing.TB) string) {
 		t.Fatal(err)
 	}
 	unlock()
-	for range topics { //nolint:revive // Until it is closed.
+	for range topics { // until it is closed
 	}
 	if err := s.Commit(t.Context(), store.Batch{}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("a closed store has taken a commit: %v", err)

@@ -127,9 +127,9 @@ type Peers interface {
 	// Wake tells every reader of Wakes, in this and all other instances, that there is something new. It may be lost when
 	// the database does not answer; Batch.Wakes are not.
 	Wake(ctx context.Context, topic string)
-	// Wakes returns the topics that are woken from now on, each soon and at least once. The empty topic stands for all of
-	// them: something may have been missed, or another program has written. The channel is closed when the context ends
-	// or the store is closed.
+	// Wakes returns the topics that are woken from now on, each soon and at least once; what came before has to be looked
+	// for once it has returned. The empty topic stands for all of them: something may have been missed, or another program
+	// has written. The channel is closed when the context ends or the store is closed.
 	Wakes(ctx context.Context) (<-chan string, error)
 	// Attend keeps for so long that the instance attends to these topics and no others.
 	Attend(ctx context.Context, instance string, topics []string, ttl time.Duration) error

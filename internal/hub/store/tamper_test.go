@@ -8,12 +8,14 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 )
 
+const otherColumns = "at, project, actor, role, remote, method, route, kind, object, name, outcome, code, request_id, hash"
+
 // refusals are what the database itself refuses to do to the audit log, whoever asks.
 var refusals = map[string]string{
 	"change an entry":   "UPDATE audit SET actor = 'nobody' WHERE seq = 2",
 	"remove an entry":   "DELETE FROM audit WHERE seq = 2",
 	"remove all":        "DELETE FROM audit",
-	"add in the middle": "INSERT INTO audit SELECT 1000, at, project, actor, role, remote, method, route, kind, object, name, outcome, code, request_id, hash FROM audit WHERE seq = 1",
+	"add in the middle": "INSERT INTO audit (seq, " + otherColumns + ") SELECT 1000, " + otherColumns + " FROM audit WHERE seq = 1",
 }
 
 // tamperings get around the triggers, as the owner of a database can. Each is found out at the entry.
@@ -64,7 +66,7 @@ func TestSQLiteAuditTampering(t *testing.T) {
 		fillAudit(t, s)
 		db := behind(t, dsn)
 		checkRefusals(t, db, s)
-		if _, err := db.ExecContext(t.Context(), "REPLACE INTO audit SELECT * FROM audit WHERE seq = 2"); err == nil {
+		if _, err := db.ExecContext(t.Context(), "REPLACE INTO audit (seq, "+otherColumns+") SELECT seq, "+otherColumns+" FROM audit WHERE seq = 2"); err == nil {
 			t.Error("the database let somebody replace an entry")
 		}
 	})

@@ -85,7 +85,7 @@ func TestAccCloudAccount(t *testing.T) {
 				ConfigPlanChecks: created,
 				ConfigStateChecks: []statecheck.StateCheck{
 					id(),
-					value("gateway_id", knownvalue.StringFunc(isSystemGateway(t, env))),
+					value("gateway_id", knownvalue.StringFunc(isDefaultGateway(t, env))),
 					value("password_wo", knownvalue.Null()),
 					value("insecure", knownvalue.Bool(false)),
 					value("vcenter_version", knownvalue.StringRegexp(regexp.MustCompile(`^\d+\.\d+`))),
@@ -145,16 +145,12 @@ func TestAccCloudAccount(t *testing.T) {
 	})
 }
 
-// isSystemGateway checks that a gateway id is the real one, not its alias.
-func isSystemGateway(t *testing.T, env *acctest.Env) func(string) error {
+// isDefaultGateway checks that a gateway id is the real one of the only gateway.
+func isDefaultGateway(t *testing.T, env *acctest.Env) func(string) error {
 	t.Helper()
 	return func(got string) error {
-		gateway, err := env.Client().Gateway(t.Context(), hubapi.SystemGatewayID)
-		if err != nil {
-			return fmt.Errorf("reading the system gateway: %w", err)
-		}
-		if got != gateway.ID {
-			return fmt.Errorf("the system gateway is %s, got %s", gateway.ID, got)
+		if want := env.Gateway().ID; got != want {
+			return fmt.Errorf("the gateway is %s, got %s", want, got)
 		}
 		return nil
 	}

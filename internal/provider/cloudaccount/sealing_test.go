@@ -147,10 +147,7 @@ func TestAccCloudAccountResumes(t *testing.T) {
 	env := acctest.New(t)
 	id := tfkit.NewID()
 	client := env.Client()
-	gateway, err := client.Gateway(t.Context(), hubapi.SystemGatewayID)
-	if err != nil {
-		t.Fatal(err)
-	}
+	gateway := env.Gateway()
 	spec := hubapi.CloudAccountSpec{
 		GatewayID: gateway.ID, VCenter: env.VCenter.Host(), Username: env.VCenter.Username(),
 		Trust: hubapi.Trust{Thumbprints: []string{env.VCenter.Thumbprint()}},

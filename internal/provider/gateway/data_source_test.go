@@ -142,7 +142,7 @@ resource "terraform_data" "user" { input = data.palette_gateway.online.key_finge
 // TestAccGatewaySystem reads the gateway beside the hub in embedded mode.
 func TestAccGatewaySystem(t *testing.T) {
 	t.Parallel()
-	env := acctest.New(t)
+	env := acctest.NewEmbedded(t)
 	const system = "data.palette_gateway.system"
 	resource.UnitTest(t, resource.TestCase{
 		ProtoV6ProviderFactories: env.ProviderFactories,

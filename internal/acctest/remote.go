@@ -1,0 +1,265 @@
+package acctest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gateway/agent"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gateway/policy"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/access"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/service"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/testkit"
+)
+
+// connectLimit is how long a gateway may take to be online.
+const connectLimit = 30 * time.Second
+
+// remote is a hub that is reached by HTTPS, and the gateways that dial out to it.
+type remote struct {
+	dataDir  string
+	listen   string
+	token    string
+	ca       string
+	gateways []*RemoteGateway
+
+	ended   chan error
+	stopHub context.CancelFunc
+}
+
+func newRemote(tb testing.TB) *remote {
+	tb.Helper()
+	return &remote{dataDir: filepath.Join(tb.TempDir(), "hub"), listen: "127.0.0.1:0"}
+}
+
+// RemoteGateway is a gateway of a remote world: one process, with a directory of its own.
+type RemoteGateway struct {
+	ID      string
+	dataDir string
+	ended   chan error
+	stop    context.CancelFunc
+}
+
+// NewRemote starts a world with a hub that is reached by HTTPS, whatever the environment asks for. Its gateways are those
+// that the test pairs.
+func NewRemote(tb testing.TB, opts ...testkit.Options) *Env {
+	tb.Helper()
+	m := newRemote(tb)
+	m.gateways = []*RemoteGateway{}
+	return newEnv(tb, m, opts)
+}
+
+func (m *remote) start(tb testing.TB) {
+	tb.Helper()
+	m.startHub(tb)
+	if m.gateways == nil {
+		m.gateways = []*RemoteGateway{m.newGateway(tb, "remote")}
+	}
+	for _, g := range m.gateways {
+		m.startGateway(tb, g)
+	}
+}
+
+func (m *remote) startHub(tb testing.TB) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	m.stopHub, m.ended = cancel, make(chan error, 1)
+	ready := make(chan service.Addresses, 1)
+	go func() {
+		m.ended <- service.Run(ctx, service.Config{
+			Listen: m.listen, DataDir: m.dataDir, Version: "test", Log: testLog(),
+			Limits: access.Limits{}, Ready: func(a service.Addresses) { ready <- a },
+		})
+	}()
+	select {
+	case addresses := <-ready:
+		m.listen = addresses.Hub // the same one after a restart
+	case err := <-m.ended:
+		tb.Fatalf("starting the hub: %v", err)
+	}
+	if m.token == "" {
+		m.trust(tb)
+	}
+}
+
+// trust reads the hub's certificate and makes an API token, as its administrator does.
+func (m *remote) trust(tb testing.TB) {
+	tb.Helper()
+	certificate, err := os.ReadFile(filepath.Join(m.dataDir, "tls.crt"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	m.ca = string(certificate)
+	records, err := service.OpenRecords(tb.Context(), "", m.dataDir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	_, m.token, err = access.NewTokens(records, nil).Create(tb.Context(),
+		access.Token{Name: "test", Project: hubapi.DefaultProject, Role: hubapi.RoleAdmin}, 0)
+	if err := errors.Join(err, records.Close()); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// newGateway makes a gateway known to the hub and pairs a process as it.
+func (m *remote) newGateway(tb testing.TB, name string) *RemoteGateway {
+	tb.Helper()
+	client, err := m.client()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	g, err := client.PutGateway(tb.Context(), uuid.NewString(), hubapi.GatewayWrite{Name: name}, hubapi.WriteOptions{Create: true})
+	if err != nil {
+		tb.Fatalf("making gateway %s: %v", name, err)
+	}
+	token, _, err := client.Pair(tb.Context(), g.ID, hubapi.PairOptions{})
+	if err != nil {
+		tb.Fatalf("pairing gateway %s: %v", name, err)
+	}
+	paired, err := m.pair(tb, filepath.Join(tb.TempDir(), "gateway"), name, token.String())
+	if err != nil {
+		tb.Fatalf("pairing gateway %s: %v", name, err)
+	}
+	return paired
+}
+
+func (m *remote) pair(tb testing.TB, dir, name, token string) (*RemoteGateway, error) {
+	tb.Helper()
+	paired, err := agent.Pair(tb.Context(), agent.PairConfig{
+		Hub: m.endpoint(), Token: token, Name: name, DataDir: dir, OuterCA: m.ca, Version: "test",
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &RemoteGateway{ID: paired.Gateway, dataDir: dir}, nil
+}
+
+func (m *remote) startGateway(tb testing.TB, g *RemoteGateway) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	g.stop, g.ended = cancel, make(chan error, 1)
+	go func() {
+		g.ended <- agent.Run(ctx, agent.Config{
+			DataDir: g.dataDir, Version: "test", Log: testLog(), Pace: pace,
+			// The simulated vCenter is on the same machine.
+			Policy: &policy.Policy{AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
+		})
+	}()
+	m.awaitOnline(tb, g)
+}
+
+func (m *remote) awaitOnline(tb testing.TB, g *RemoteGateway) {
+	tb.Helper()
+	client, err := m.client()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(tb.Context(), connectLimit)
+	defer cancel()
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	for {
+		known, err := client.Gateway(ctx, g.ID)
+		if err == nil && known.Status.State == hubapi.GatewayOnline && holds(known) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			tb.Fatalf("gateway %s has not come online: %+v, %v", g.ID, known, err)
+		case err := <-g.ended:
+			tb.Fatalf("gateway %s has ended: %v", g.ID, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// holds tells whether a replica has the lease, without which the gateway works on nothing.
+func holds(g *hubapi.Gateway) bool {
+	for _, r := range g.Status.Replicas {
+		if r.Holder {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *remote) stop(tb testing.TB) {
+	tb.Helper()
+	for _, g := range m.gateways {
+		if g.stop == nil {
+			continue
+		}
+		g.stop()
+		if err := <-g.ended; err != nil {
+			tb.Errorf("the gateway ended with %v", err)
+		}
+		g.stop = nil
+	}
+	m.stopHub()
+	if err := <-m.ended; err != nil {
+		tb.Errorf("the hub ended with %v", err)
+	}
+}
+
+func (m *remote) endpoint() string { return "https://" + m.listen }
+
+func (m *remote) settings() map[string]string {
+	return map[string]string{"endpoint": m.endpoint(), "token": m.token, "ca_certificate": m.ca}
+}
+
+func (m *remote) embedded(context.Context, string) (http.RoundTripper, error) {
+	return nil, errors.New("the provider has an endpoint, and started a hub of its own")
+}
+
+func (m *remote) client() (*hubapi.Client, error) {
+	return hubapi.NewClient(hubapi.Config{Endpoint: m.endpoint(), Token: m.token, CACertificate: strings.TrimSpace(m.ca) + "\n"})
+}
+
+// PairGateway makes a process of the test a replica of the gateway that a pairing token is for, and runs it until the test
+// ends.
+func (e *Env) PairGateway(name, token string) (*RemoteGateway, error) {
+	e.tb.Helper()
+	m, ok := e.mode.(*remote)
+	if !ok {
+		return nil, errors.New("only a remote world has gateways of its own")
+	}
+	g, err := m.pair(e.tb, filepath.Join(e.tb.TempDir(), "gateway"), name, token)
+	if err != nil {
+		return nil, err
+	}
+	m.gateways = append(m.gateways, g)
+	m.startGateway(e.tb, g)
+	return g, nil
+}
+
+// StopGateway ends a gateway's process, as a crash of its machine does, until StartGateway.
+func (e *Env) StopGateway(g *RemoteGateway) {
+	e.tb.Helper()
+	g.stop()
+	if err := <-g.ended; err != nil {
+		e.tb.Errorf("the gateway ended with %v", err)
+	}
+	g.stop = nil
+}
+
+// AddGateway makes another gateway of a remote world, paired and running.
+func (e *Env) AddGateway(name string) *RemoteGateway {
+	e.tb.Helper()
+	m, ok := e.mode.(*remote)
+	if !ok {
+		e.tb.Fatal("only a remote world has gateways of its own")
+	}
+	g := m.newGateway(e.tb, name)
+	m.gateways = append(m.gateways, g)
+	m.startGateway(e.tb, g)
+	return g
+}

@@ -1,0 +1,51 @@
+package site_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/site"
+)
+
+// TestSitePrivateNetwork applies from outside to a vCenter that nothing outside can reach, and cuts the only way there is in
+// the middle of it.
+func TestSitePrivateNetwork(t *testing.T) {
+	t.Parallel() // Most of it is waiting for processes.
+	site.NeedPlaces(t)
+	privateNetwork(t, 5*time.Second)
+}
+
+// TestSiteLongNetworkCut has the way cut for two minutes: everybody has noticed by then.
+func TestSiteLongNetworkCut(t *testing.T) {
+	t.Parallel() // Most of it is waiting for processes.
+	site.NeedPlaces(t)
+	privateNetwork(t, 2*time.Minute)
+}
+
+func privateNetwork(t *testing.T, cut time.Duration) {
+	t.Helper()
+	s := withGateway(t, site.Options{VCenter: unhurried, Places: true})
+	for _, from := range []string{"outside", "hub"} {
+		if err := s.Dial(from, s.VCenterHost); err == nil {
+			t.Errorf("the vCenter can be dialled from %s", from)
+		}
+	}
+	for _, address := range []string{"198.51.100.2:443", "198.51.100.2:9400"} {
+		if err := s.Dial("hub", address); err == nil {
+			t.Errorf("the hub can dial the gateway at %s", address)
+		}
+	}
+	if err := s.Dial("private", strings.TrimPrefix(s.Endpoint(), "https://")+":443"); err != nil {
+		t.Errorf("the gateway's side cannot dial the hub: %v", err)
+	}
+	if err := s.Dial("private", s.VCenterHost); err != nil {
+		t.Errorf("the gateway's side cannot dial the vCenter: %v", err)
+	}
+	strikeDuringApply(t, s, fault{
+		reason: "the gateway goes on alone, and the apply ends when the way is back",
+		strike: func(s *site.Site) { s.CutUplink() },
+		lasts:  cut,
+		mend:   func(s *site.Site) { s.RestoreUplink() },
+	})
+}
