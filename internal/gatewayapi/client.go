@@ -142,7 +142,7 @@ func (c *Client) Events(ctx context.Context, boot string, after int64, fn func(R
 		silence.Reset(silenceLimit)
 	}
 	if err := context.Cause(ctx); err != nil {
-		return err
+		return fmt.Errorf("reading the gateway's reports: %w", err)
 	}
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("reading the gateway's reports: %w", err)

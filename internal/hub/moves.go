@@ -156,7 +156,8 @@ func notReachedForHandover(old *accountDoc, err error) error {
 		return err
 	}
 	refused := hubapi.NewProblem(hubapi.CodeUnreachable,
-		"cloud account %q has clusters, whose secrets only gateway %s can open, and it does not answer: %s", old.Name, old.Spec.GatewayID, p.Detail)
+		"cloud account %q has clusters, whose secrets only gateway %s can open, and it does not answer: %s",
+		old.Name, old.Spec.GatewayID, p.Detail)
 	refused.Field = "/gateway_id"
 	return refused.WithHint("Start that gateway, or make it anew with the organisation's recovery key, and apply again.")
 }

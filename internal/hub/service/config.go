@@ -81,6 +81,11 @@ func (c *Config) check() error {
 	if c.shared() && c.SecretFile == "" {
 		return errors.New("hubs that share a database share a secret, too: give each the same secret file")
 	}
+	// The gateway beside a hub has no lease: two of them would do everything twice.
+	if c.shared() && c.System != nil {
+		return errors.New("a gateway inside the hub is for a hub that has its records to itself: " +
+			"beside hubs that share a database run a gateway of its own")
+	}
 	if c.AdvertiseURL != "" {
 		u, err := url.Parse(c.AdvertiseURL)
 		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {

@@ -236,7 +236,7 @@ func (k *keeper) holder(ctx context.Context, members []*live) (*live, error) {
 		}
 		k.s.registry.drop(k.gateway)
 		err := k.update(ctx, func(l *roster.LeaseStatus) {
-			l.Holder, l.TTL = m.id.Replica, leaseTTL
+			l.Holder, l.TTL = m.id.Replica, k.ttl()
 			l.Epoch++
 		})
 		if err != nil {
@@ -282,13 +282,18 @@ func (k *keeper) probe(ctx context.Context, members []*live) error {
 	return nil
 }
 
+// ttl is how long a lease is given for.
+func (k *keeper) ttl() time.Duration {
+	if k.sole {
+		return soleTTL
+	}
+	return leaseTTL
+}
+
 // give gives the lease to its holder. A longer one than before is on record before it is given, a shorter one after it was
 // taken.
 func (k *keeper) give(ctx context.Context, holder *live) error {
-	ttl := leaseTTL
-	if k.sole {
-		ttl = soleTTL
-	}
+	ttl := k.ttl()
 	if ttl > k.lease.Status.TTL {
 		if err := k.update(ctx, func(l *roster.LeaseStatus) { l.TTL = ttl }); err != nil {
 			return err

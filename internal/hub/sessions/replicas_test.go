@@ -34,7 +34,7 @@ func TestHolderDies(t *testing.T) {
 	c := w.create(clusterSpec(account.ID))
 	stops[0]()
 	died := time.Now()
-	g = w.await(g.ID, "taken over", 15*time.Second, func(g *hubapi.Gateway) bool { return holder(g) == "two" })
+	w.await(g.ID, "taken over", 15*time.Second, func(g *hubapi.Gateway) bool { return holder(g) == "two" })
 	t.Logf("taken over after %s", time.Since(died).Round(time.Millisecond))
 	w.waitReady(c)
 	if left := vc.VMs(); len(left) == 0 {

@@ -122,8 +122,10 @@ func TestOtherProjects(t *testing.T) {
 	ctx := t.Context()
 	_, getErr := other.Gateway(ctx, g.ID)
 	_, _, pairErr := other.Pair(ctx, g.ID, hubapi.PairOptions{})
-	_, accountErr := other.PutCloudAccount(ctx, g.ID, hubapi.CloudAccountWrite{Name: "a", SealedPassword: []byte("x"),
-		Spec: hubapi.CloudAccountSpec{GatewayID: g.ID, VCenter: "vc.example.com", Username: "u"}}, hubapi.WriteOptions{Create: true})
+	_, accountErr := other.PutCloudAccount(ctx, g.ID, hubapi.CloudAccountWrite{
+		Name: "a", SealedPassword: []byte("x"),
+		Spec: hubapi.CloudAccountSpec{GatewayID: g.ID, VCenter: "vc.example.com", Username: "u"},
+	}, hubapi.WriteOptions{Create: true})
 	for what, err := range map[string]error{
 		"read": getErr, "pair": pairErr, "account": accountErr,
 		"delete": other.DeleteGateway(ctx, g.ID), "revoke": other.RevokeReplica(ctx, g.ID, r.grant.Replica),
