@@ -18,6 +18,9 @@ func (g *Gateway) preview(ctx context.Context, a gatewayapi.Assignment) (hubapi.
 	if err != nil {
 		return hubapi.Preview{}, err
 	}
+	if a.Status.Origin, err = g.originOf(a, session.Login()); err != nil {
+		return hubapi.Preview{}, err
+	}
 	if err := g.pools.learn(a.Pools); err != nil {
 		return hubapi.Preview{}, err
 	}
@@ -107,6 +110,9 @@ func (g *Gateway) largestInterfaces(id cluster.Identity, placements []cluster.Pl
 func (g *Gateway) observe(ctx context.Context, a gatewayapi.Assignment) (hubapi.ClusterStatus, error) {
 	session, err := g.accounts.session(ctx, a.Account)
 	if err != nil {
+		return hubapi.ClusterStatus{}, err
+	}
+	if a.Status.Origin, err = g.originOf(a, session.Login()); err != nil {
 		return hubapi.ClusterStatus{}, err
 	}
 	folder, machines, err := session.Machines(ctx, g.target(a))
