@@ -112,6 +112,7 @@ func (g *Gateway) observe(ctx context.Context, a gatewayapi.Assignment) (hubapi.
 	if err != nil {
 		return hubapi.ClusterStatus{}, err
 	}
+	kept := a.Status
 	if a.Status.Origin, err = g.originOf(a, session.Login()); err != nil {
 		return hubapi.ClusterStatus{}, err
 	}
@@ -119,7 +120,7 @@ func (g *Gateway) observe(ctx context.Context, a gatewayapi.Assignment) (hubapi.
 	if err != nil {
 		return hubapi.ClusterStatus{}, err
 	}
-	status := statusOf(a.Status, a.Spec, g.observed(a, folder, machines, nil))
+	status := statusOf(kept, a.Spec, g.observed(a, folder, machines, nil))
 	if status.Phase == hubapi.PhaseFailed && status.Ready {
 		// What the last apply could not do has come about without it.
 		status.Phase, status.Message, status.Problems, status.EverReady = hubapi.PhaseReady, "", nil, true
