@@ -43,9 +43,7 @@ func (s *Sessions) Handler() http.Handler {
 				turnAway(w, hubapi.NewProblem(hubapi.CodeRateLimited, "too many enrolments from this address were refused"))
 				return
 			}
-			if session := s.accept(w, r, address); session != nil {
-				s.hand(session, func(ctx context.Context) { s.enrol(ctx, session, address) })
-			}
+			s.takeEnrolment(w, r, address)
 		case tunnel.ClassBulk, tunnel.ClassStreams:
 			hubapi.WriteProblem(w, hubapi.NewProblem(hubapi.CodeInvalid, "this hub has no use for a tunnel of class %q", class))
 		default:
@@ -54,20 +52,48 @@ func (s *Sessions) Handler() http.Handler {
 	})
 }
 
+// takeEnrolment lets a process in that has no certificate. There is room for few of them: anybody can be one.
+func (s *Sessions) takeEnrolment(w http.ResponseWriter, r *http.Request, address string) {
+	leave, ok := s.enrolling.enter(r.Context(), address)
+	if !ok {
+		turnAway(w, hubapi.NewProblem(hubapi.CodeRateLimited, "too many enrolments are under way"))
+		return
+	}
+	session := s.accept(w, r, address)
+	if session == nil {
+		leave()
+		return
+	}
+	s.hand(session, func(ctx context.Context) {
+		defer leave()
+		s.enrol(ctx, session, address)
+	}, leave)
+}
+
 func turnAway(w http.ResponseWriter, p *hubapi.Problem) {
 	w.Header().Set("Retry-After", "1")
 	hubapi.WriteProblem(w, p)
 }
 
-// hand passes a tunnel on to what outlives the request.
-func (s *Sessions) hand(session *tunnel.Session, do func(ctx context.Context)) {
-	if !s.begin(do) {
-		_ = session.Close() // The hub is shutting down.
+// hand passes a tunnel on to what outlives the request, or does what is otherwise to be done.
+func (s *Sessions) hand(session *tunnel.Session, do func(ctx context.Context), otherwise ...func()) {
+	if s.begin(do) {
+		return
+	}
+	_ = session.Close() // The hub is shutting down.
+	for _, undo := range otherwise {
+		undo()
 	}
 }
 
 // accept does the handshakes. It has answered the request in any case.
 func (s *Sessions) accept(w http.ResponseWriter, r *http.Request, address string) *tunnel.Session {
+	leave, ok := s.knocking.enter(r.Context(), address)
+	if !ok {
+		turnAway(w, hubapi.NewProblem(hubapi.CodeRateLimited, "too many connections from this address are being made"))
+		return nil
+	}
+	defer leave()
 	r = r.WithContext(r.Context()) // a copy: the tunnel counts by the address that a trusted proxy tells
 	r.RemoteAddr = net.JoinHostPort(address, "0")
 	certificate, err := s.authority.Server()

@@ -12,7 +12,7 @@ const (
 	failuresWithin  = time.Minute
 )
 
-// sources bounds how often one address may try to be let in. How many handshakes it may have at once the tunnel bounds.
+// sources bounds how often one address may try to be let in. How much it may have under way at once lanes bound.
 type sources struct {
 	mu   sync.Mutex
 	from map[string]*failures
