@@ -20,9 +20,9 @@ type clusterSecrets struct {
 	Anchor  anchor            `json:"anchor"`
 }
 
-// anchor is the vCenter that a cluster's secrets may be given to, and who may say otherwise. Anyone can seal a password to the gateway's key, so a hub
-// that lies can make up an account that leads to a vCenter of its own; but it cannot open the anchor, and so cannot have
-// the secrets of a cluster that exists put into machines there.
+// anchor is the vCenter that a cluster's secrets may be given to, and who may say otherwise. Anyone can seal a password to
+// the gateway's key, so a hub that lies can make up an account that leads to a vCenter of its own; but it cannot open the
+// anchor, and so cannot have the secrets of a cluster that exists put into machines there.
 type anchor struct {
 	VCenter  string       `json:"vcenter"`
 	Username string       `json:"username"`
@@ -150,8 +150,8 @@ func (g *Gateway) anchor(ctx context.Context, r gatewayapi.AnchorRequest) (gatew
 
 func notAnchored(now, before string) *hubapi.Problem {
 	p := hubapi.NewProblem(hubapi.CodeUntrusted,
-		"the account has clusters whose secrets were made for vCenter %s; it now leads to %s or trusts another certificate, with another password",
-		before, now)
+		"the account has clusters whose secrets were made for vCenter %s; it now leads to %s or trusts another certificate, "+
+			"with another password", before, now)
 	p.Field = "/vcenter"
 	return p.WithHint("Change address or trust in one apply and the password in another, so that the gateway can tell the owner of the " +
 		"account from somebody who only relays it.")

@@ -95,8 +95,8 @@ func (c *Client) HandOver(ctx context.Context, r HandoverRequest) (HandoverAnswe
 	return answer, err
 }
 
-// Anchor has the gateway bind the secrets of an account's clusters to the account as it is now. Clusters whose secrets stay
-// as they are are not in the answer.
+// Anchor has the gateway bind the secrets of an account's clusters to the account as it is now. The answer leaves out
+// clusters whose secrets stay as they are.
 func (c *Client) Anchor(ctx context.Context, r AnchorRequest) (AnchorAnswer, error) {
 	var answer AnchorAnswer
 	err := c.do(ctx, http.MethodPost, PathAnchor, r, &answer)

@@ -78,12 +78,12 @@ func (p *Process) start() error {
 	started, done := make(chan error, 2), make(chan struct{})
 	go func() {
 		started <- p.place.do(func() error {
-			err := cmd.Start()
-			started <- err
-			if err != nil {
-				return nil
+			failed := cmd.Start()
+			started <- failed
+			if failed != nil {
+				return failed
 			}
-			err = cmd.Wait()
+			err := cmd.Wait()
 			p.mu.Lock()
 			p.err = err
 			p.mu.Unlock()
