@@ -131,6 +131,39 @@ func strikeDuringApply(t *testing.T, s *site.Site, f fault) {
 	}
 }
 
+// TestSiteTerraformGone ends Terraform in the middle of a create. The work goes on without it, and the next apply finds it.
+func TestSiteTerraformGone(t *testing.T) {
+	for name, end := range map[string]func(*site.Process){
+		"Killed":      (*site.Process).Kill,
+		"Interrupted": func(p *site.Process) { _ = p.Interrupt() }, // However it ends.
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // Most of it is waiting for processes.
+			s := withGateway(t, site.Options{VCenter: unhurried})
+			tf := s.NewTerraform(s.ClusterConfig(2))
+			var apply *site.Process
+			started, gone := make(chan struct{}), make(chan struct{})
+			struck := s.At("CloneVM_Task", func() {
+				go func() {
+					<-started
+					end(apply)
+					close(gone)
+				}()
+			})
+			apply = tf.StartApply()
+			close(started)
+			await(t, struck, "the create clones its first machine")
+			await(t, gone, "Terraform ends")
+			tf.Settled("the next apply goes on", tf.StartApply())
+			s.Verify("the next apply goes on", site.Slots(2)...)
+			tf.Destroy()
+			if left := s.Left(); len(left) > 0 {
+				t.Errorf("the destroy left %q", left)
+			}
+		})
+	}
+}
+
 func TestSiteDatabaseRestarted(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
 	db := site.NewPostgres(t)

@@ -31,7 +31,7 @@ func NewPostgres(tb testing.TB) *Postgres {
 		tb.Skip("PostgreSQL is not installed; Debian's package is postgresql")
 	}
 	// A test's own directory is closed to other users, and the server refuses to run as root.
-	dir, err := os.MkdirTemp("", "palette-postgres-")
+	dir, err := os.MkdirTemp("", "palette-postgres-") //nolint:usetesting // See above.
 	if err != nil {
 		tb.Fatal(err)
 	}
