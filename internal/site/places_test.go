@@ -54,7 +54,10 @@ func privateNetwork(t *testing.T, cut time.Duration) {
 }
 
 // noticeLimit is how long both sides may take a silent path for a good one.
-const noticeLimit = 25 * time.Second
+const noticeLimit = 25*time.Second + noticeSlack
+
+// noticeSlack is for a machine that has other things to do.
+const noticeSlack = 2 * time.Second
 
 // TestSiteLongSilentPath drops every packet between gateway and hub, without a reset, and measures how long it takes both
 // of them to notice, and to come together again.

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/access"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
@@ -45,6 +46,8 @@ type Config struct {
 	// System is the gateway beside the hub; nil is none.
 	System  *System
 	Version string
+	// Clock may be nil: the system's.
+	Clock func() time.Time
 	// Log may be nil.
 	Log *slog.Logger
 	// Out is told what a person has to know at the start; nil is nobody.
