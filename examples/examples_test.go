@@ -35,18 +35,33 @@ type example struct {
 	reason string
 	// before are files that are applied first, so that everything the example refers to is known at plan.
 	before []string
+	// remote tells that it needs a hub of its own, which has no gateway yet.
+	remote bool
 	// account and pool tell whether the test's own cloud account and address pool come before it.
 	account, pool bool
 	variables     config.Variables
 }
 
-const poolExample = "resources/palette_ip_pool/resource.tf"
+const (
+	poolExample    = "resources/palette_ip_pool/resource.tf"
+	gatewayExample = "resources/palette_gateway/resource.tf"
+)
 
 var examples = map[string]example{
-	"provider":                            {reason: "the provider block alone"},
-	"resources/palette_cloud_account":     {reason: "an account", variables: config.Variables{"vcenter_password": config.StringVariable("secret")}},
-	"resources/palette_ip_pool":           {reason: "pools of both families"},
-	"resources/palette_vmware_cluster":    {reason: "a minimal and a full cluster", account: true, pool: true},
+	"provider":                         {reason: "the provider block alone"},
+	"resources/palette_cloud_account":  {reason: "an account", variables: config.Variables{"vcenter_password": config.StringVariable("secret")}},
+	"resources/palette_ip_pool":        {reason: "pools of both families"},
+	"resources/palette_vmware_cluster": {reason: "a minimal and a full cluster", account: true, pool: true},
+	"resources/palette_gateway":        {reason: "gateways of two kinds", remote: true},
+	"data-sources/palette_gateway": {
+		reason: "a gateway that exists", remote: true, before: []string{gatewayExample},
+	},
+	"data-sources/palette_gateways": {
+		reason: "gateways that exist", remote: true, before: []string{gatewayExample},
+	},
+	"ephemeral-resources/palette_gateway_pairing_token": {
+		reason: "a token for a gateway that exists", remote: true, before: []string{gatewayExample},
+	},
 	"data-sources/palette_cloud_account":  {reason: "an account that exists", account: true},
 	"data-sources/palette_datacenters":    {reason: "inventory", account: true},
 	"data-sources/palette_datastores":     {reason: "inventory", account: true},
@@ -61,6 +76,9 @@ var examples = map[string]example{
 		reason: "a cluster that exists", account: true, before: []string{"resources/palette_vmware_cluster/resource.tf"},
 	},
 }
+
+// emptyPlans are examples that plan nothing.
+var emptyPlans = map[string]bool{"provider": true, "ephemeral-resources/palette_gateway_pairing_token": true}
 
 // TestEveryExampleIsTested holds the table above to the directories there are.
 func TestEveryExampleIsTested(t *testing.T) {
@@ -88,7 +106,11 @@ func TestExamplesPlan(t *testing.T) {
 	t.Setenv("TF_ACC_PROVIDER_NAMESPACE", "terraform-provider-palette")
 	for name, tc := range examples {
 		t.Run(strings.ReplaceAll(name, "/", "_"), func(t *testing.T) {
-			env := acctest.New(t)
+			world := acctest.New
+			if tc.remote {
+				world = acctest.NewRemote
+			}
+			env := world(t)
 			env.Setenv(t)
 			before := t.TempDir()
 			write(t, before, "prelude.tf", prelude(t, env, name, tc))
@@ -105,7 +127,7 @@ func TestExamplesPlan(t *testing.T) {
 					{
 						ProtoV6ProviderFactories: env.ProviderFactories,
 						ConfigDirectory:          config.StaticDirectory(with), ConfigVariables: tc.variables,
-						PlanOnly: true, ExpectNonEmptyPlan: name != "provider",
+						PlanOnly: true, ExpectNonEmptyPlan: !emptyPlans[name],
 					},
 				},
 			})

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/appliance/deployer"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/provider"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/testkit"
@@ -82,7 +83,7 @@ func newEnv(tb testing.TB, m mode, opts []testkit.Options) *Env {
 	tb.Cleanup(func() { m.stop(tb) })
 	env.ProviderFactories = map[string]func() (tfprotov6.ProviderServer, error){
 		"palette": func() (tfprotov6.ProviderServer, error) {
-			return providerserver.NewProtocol6WithError(provider.New("test", m.embedded)())()
+			return providerserver.NewProtocol6WithError(provider.New("test", m.embedded, provider.WithDeployer(deployer.New("test")))())()
 		},
 	}
 	return env

@@ -250,3 +250,16 @@ func (e *Env) StopGateway(g *RemoteGateway) {
 	}
 	g.stop = nil
 }
+
+// AddGateway makes another gateway of a remote world, paired and running.
+func (e *Env) AddGateway(name string) *RemoteGateway {
+	e.tb.Helper()
+	m, ok := e.mode.(*remote)
+	if !ok {
+		e.tb.Fatal("only a remote world has gateways of its own")
+	}
+	g := m.newGateway(e.tb, name)
+	m.gateways = append(m.gateways, g)
+	m.startGateway(e.tb, g)
+	return g
+}

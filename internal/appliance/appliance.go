@@ -23,8 +23,8 @@ type Replicas interface {
 	UserData(ctx context.Context, name string) (string, error)
 	// Joined tells whether the VM has become a replica.
 	Joined(name string) bool
-	// AwaitOnline waits until the replica is connected.
-	AwaitOnline(ctx context.Context, name string) error
+	// AwaitOnline waits until the replica is connected; where its VM was restarted, until it is connected again.
+	AwaitOnline(ctx context.Context, name string, restarted bool) error
 	// Forget shuts the replica out, whose VM is gone.
 	Forget(ctx context.Context, name string) error
 	// Say tells people what is being done.
@@ -183,7 +183,7 @@ func (a *Appliance) do(ctx context.Context, s step, template *cluster.TemplateFa
 		if err := a.clone(ctx, s, template, replicas); err != nil {
 			return err
 		}
-		return replicas.AwaitOnline(ctx, a.name(s.identity))
+		return replicas.AwaitOnline(ctx, a.name(s.identity), false)
 	case reconfigure:
 		err := a.session.Reconfigure(ctx, s.machine.Moid, s.machine.Identity, vsphere.Change{
 			CPU: a.spec.CPU, MemoryMiB: a.spec.MemoryMiB, DiskGiB: max(a.spec.DiskGiB, s.machine.DiskGiB),
@@ -191,12 +191,12 @@ func (a *Appliance) do(ctx context.Context, s step, template *cluster.TemplateFa
 		if err != nil {
 			return err
 		}
-		return replicas.AwaitOnline(ctx, s.machine.Name)
+		return replicas.AwaitOnline(ctx, s.machine.Name, true)
 	case powerOn:
 		if err := a.session.PowerOn(ctx, s.machine.Moid, s.machine.Identity); err != nil {
 			return err
 		}
-		return replicas.AwaitOnline(ctx, s.machine.Name)
+		return replicas.AwaitOnline(ctx, s.machine.Name, true)
 	default:
 		if err := a.session.Destroy(ctx, s.machine.Moid, s.machine.Identity); err != nil {
 			return err

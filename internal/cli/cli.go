@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/spf13/cobra"
 
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/appliance/deployer"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/embedded"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/provider"
 )
@@ -58,7 +59,7 @@ func servePlugin(ctx context.Context, version string, args []string) error {
 	}
 	hub := embedded.New(version, pluginLog(os.Stderr, os.Getenv))
 	open := func(_ context.Context, dataDir string) (http.RoundTripper, error) { return hub.Transport(dataDir) }
-	err := providerserver.Serve(ctx, provider.New(version, open), providerserver.ServeOpts{Address: Address, Debug: *debug})
+	err := providerserver.Serve(ctx, provider.New(version, open, provider.WithDeployer(deployer.New(version))), providerserver.ServeOpts{Address: Address, Debug: *debug})
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 	defer cancel()
 	if closeErr := hub.Close(closing); err == nil && closeErr != nil {

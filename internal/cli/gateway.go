@@ -20,8 +20,8 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/seal"
 )
 
-const gatewayLong = `A gateway stands in a private network, next to the vCenter. It dials out to a hub and does there what Terraform asks the
-hub for; nothing has to be able to reach it.
+const gatewayLong = `A gateway stands in a private network, next to the vCenter. It dials out to a hub and does there what
+Terraform asks the hub for; nothing has to be able to reach it.
 
   gateway pair   makes this machine a replica of a gateway, once
   gateway run    is that replica`
@@ -30,7 +30,7 @@ func gatewayCommand(version string) *cobra.Command {
 	cmd := &cobra.Command{Use: "gateway", Short: "Run a gateway in a private network", Long: gatewayLong}
 	cmd.AddCommand(
 		gatewayPairCommand(version), gatewayRunCommand(version), gatewayStatusCommand(version), gatewayBundleCommand(version),
-		gatewayRecoveryKeyCommand(),
+		gatewayInstallCommand(version), gatewayRecoveryKeyCommand(),
 	)
 	return cmd
 }
@@ -142,8 +142,8 @@ Compare the key with what Terraform shows, then run: terraform-provider-palette 
 	return err
 }
 
-const gatewayRunLong = `Run a gateway that has been paired. It dials out to the hub, through $HTTPS_PROXY if that is set, and comes back by itself
-whenever it is cut off. It needs no open port. SIGTERM lets it finish what it is answering and leave its vCenters.
+const gatewayRunLong = `Run a gateway that has been paired. It dials out to the hub, through $HTTPS_PROXY if that is set, and comes back by
+itself whenever it is cut off. It needs no open port. SIGTERM lets it finish what it is answering and leave its vCenters.
 
 The policy file, YAML or JSON, narrows what the gateway does, whatever the hub asks:
 
@@ -156,11 +156,14 @@ Without one, it connects to any vCenter that is not at a loopback, link-local, m
 
 func gatewayRunCommand(version string) *cobra.Command {
 	cfg := agent.Config{Version: version}
-	var policyFile, level string
+	var policyFile, level, caFile string
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run a gateway that has been paired", Long: gatewayRunLong, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if cfg.Policy, err = readPolicy(policyFile); err != nil {
+				return err
+			}
+			if cfg.OuterCA, err = readOptional(caFile); err != nil {
 				return err
 			}
 			if cfg.Log, cfg.Recent, err = gatewayLog(cmd.ErrOrStderr(), level); err != nil {
@@ -173,6 +176,9 @@ func gatewayRunCommand(version string) *cobra.Command {
 	}
 	dataDirFlag(cmd, &cfg.DataDir)
 	flags := cmd.Flags()
+	flags.StringVar(&cfg.Hub, "hub", os.Getenv("PALETTE_HUB"), "URL of the hub, where it has changed since the pairing ($PALETTE_HUB)")
+	flags.StringVar(&caFile, "ca-file", "", "PEM file with the authorities that the hub's URL is believed by, where they have changed")
+	flags.StringVar(&cfg.Proxy, "proxy", "", "proxy to the hub, where it has changed")
 	flags.StringVar(&policyFile, "policy", os.Getenv("PALETTE_GATEWAY_POLICY"), "policy file ($PALETTE_GATEWAY_POLICY)")
 	flags.StringVar(&cfg.Listen, "health-listen", "127.0.0.1:9808", `address of /healthz, /readyz and /metrics; "" is none`)
 	flags.StringVar(&level, "log-level", "info", "debug, info, warn or error")

@@ -97,7 +97,8 @@ func hubRunCommand(version string) *cobra.Command {
 	flags.BoolVar(&cfg.PlainHTTP, "plain-http", false, "serve without TLS; for a proxy on the same machine or network that has it")
 	flags.StringVar(&cfg.SecretFile, "secret-file", "",
 		"file with 32 random bytes that encrypt what the hub keeps secret; made if missing; hubs with one database share it")
-	flags.StringVar(&cfg.AdvertiseURL, "advertise-url", "", "URL by which gateways reach this very hub, where it is one of several behind a common name")
+	flags.StringVar(&cfg.AdvertiseURL, "advertise-url", "",
+		"URL by which gateways reach this very hub, where it is one of several behind a common name")
 	flags.StringVar(&cfg.OIDCConfig, "oidc-config", "", "YAML or JSON file that says which workload identities are let in")
 	flags.StringVar(&cfg.MetricsListen, "metrics-listen", "", "address of a port for /metrics alone, without authentication")
 	flags.StringSliceVar(&proxies, "trust-proxy", nil, "address or prefix of a proxy whose X-Forwarded-For is believed")

@@ -94,6 +94,19 @@ func TestHub(t *testing.T) {
 	if err != nil || !strings.Contains(list, id) || !strings.Contains(list, "ci") || strings.Contains(list, token[len(token)-20:]) {
 		t.Errorf("listed %s, %v", list, err)
 	}
+	admin, err := run(t, "hub", "token", "create", "--data-dir", dir, "--role", "admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	auditor, err := hubapi.NewClient(hubapi.Config{Endpoint: endpoint, Token: admin, CACertificate: string(ca)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The reading is itself kept, by the hub, between what the commands keep.
+	entries, err := auditor.Audit(t.Context(), 0, 0)
+	if err != nil || len(entries) != 2 || entries[0].Object != id || !strings.HasPrefix(entries[0].Actor, "command") {
+		t.Errorf("the audit log has %+v, %v", entries, err)
+	}
 	if text, err := run(t, "hub", "token", "revoke", "--data-dir", dir, id); err != nil || !strings.Contains(text, "revoked at") {
 		t.Errorf("revoked %s, %v", text, err)
 	}

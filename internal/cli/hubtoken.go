@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"context"
 	"fmt"
+	"net/http"
+	"os"
+	"os/user"
 	"text/tabwriter"
 	"time"
 
@@ -41,6 +45,9 @@ func tokenCreateCommand(where *records) *cobra.Command {
 			return where.use(cmd.Context(), func(db store.Database) error {
 				made, text, err := access.NewTokens(db, nil).Create(cmd.Context(), token, expires)
 				if err != nil {
+					return err
+				}
+				if err := auditToken(cmd.Context(), db, http.MethodPut, made); err != nil {
 					return err
 				}
 				fmt.Fprintf(cmd.ErrOrStderr(), "Token %s: %s of %s, %s. Keep it now, it cannot be shown again.\n",
@@ -93,11 +100,35 @@ func tokenRevokeCommand(where *records) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if err := auditToken(cmd.Context(), db, http.MethodDelete, token); err != nil {
+					return err
+				}
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "Token %s is %s.\n", token.ID, validity(token, time.Now()))
 				return err
 			})
 		},
 	}
+}
+
+// auditToken keeps in the audit log who did something to a token. The commands work on the records themselves, so it is the
+// operating system that says who that is.
+func auditToken(ctx context.Context, db store.Database, method string, token access.Token) error {
+	actor := "command"
+	if u, err := user.Current(); err == nil {
+		actor += ":" + u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	err = db.AppendAudit(ctx, store.AuditEntry{
+		Time: time.Now(), Project: token.Project, Actor: actor, Remote: host, Method: method, Route: "/tokens/{id}",
+		Kind: store.KindToken, Object: token.ID, Name: token.Name, Outcome: http.StatusOK,
+	})
+	if err != nil {
+		return fmt.Errorf("keeping it in the audit log: %w", err)
+	}
+	return nil
 }
 
 func projectOf(t access.Token) string {

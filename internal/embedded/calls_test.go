@@ -93,7 +93,9 @@ func TestRoundTripsOfInventory(t *testing.T) {
 				hubapi.KindResourcePools, hubapi.KindFolders, hubapi.KindTemplates,
 			} {
 				e.vcenter.ResetCalls()
-				_, err := e.client.Inventory(t.Context(), e.account, hubapi.InventoryQuery{Kind: kind, Datacenter: "dc-north"})
+				_, err := e.client.Inventory(t.Context(), e.account, hubapi.InventoryQuery{
+					Kind: kind, Datacenter: "dc-north", AccessibleFrom: "prod-a",
+				})
 				if err != nil {
 					t.Fatalf("%s: %v", kind, err)
 				}

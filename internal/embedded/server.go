@@ -51,8 +51,8 @@ func socketPath(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("looking at the directory of the hub's socket: %w", err)
 	}
-	if !info.IsDir() || info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s can be entered by others: remove it", short)
+	if !isPrivate(info) {
+		return "", fmt.Errorf("%s is not a directory of this user alone: remove it", short)
 	}
 	return filepath.Join(short, "hub.sock"), nil
 }

@@ -82,5 +82,9 @@ func (g *Gateway) inventory(ctx context.Context, r gatewayapi.InventoryRequest) 
 	if err != nil {
 		return inventory.Objects{}, err
 	}
-	return session.Inventory(ctx, r.Query)
+	objects, err := session.Inventory(ctx, r.Query)
+	if err != nil {
+		return inventory.Objects{}, inventoryProblem(r.Query, err)
+	}
+	return objects, nil
 }

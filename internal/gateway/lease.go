@@ -59,7 +59,8 @@ func (l *lease) take(ctx context.Context, w gatewayapi.Lease, now time.Time) (be
 	case w.Epoch <= 0 || w.TTLMillis < 0:
 		return false, false, hubapi.NewProblem(hubapi.CodeInvalid, "a lease has an epoch above zero")
 	case w.Epoch < l.epoch:
-		return false, false, hubapi.NewProblem(hubapi.CodeConflict, "the lease of epoch %d is over, the gateway knows of epoch %d", w.Epoch, l.epoch)
+		return false, false, hubapi.NewProblem(hubapi.CodeConflict,
+			"the lease of epoch %d is over, the gateway knows of epoch %d", w.Epoch, l.epoch)
 	}
 	if l.term != nil && (w.Epoch > l.epoch || !w.Holder) {
 		l.over()

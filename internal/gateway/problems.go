@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/inventory"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/vsphere"
 )
 
@@ -92,13 +93,7 @@ func notFoundProblem(err *vsphere.NotFoundError) *hubapi.Problem {
 
 // verifyProblem puts an object that is to be checked and cannot be found on the attribute that names it.
 func verifyProblem(objects hubapi.VerifyObjects, err error) *hubapi.Problem {
-	var kind, name string
-	if missing, ok := errors.AsType[*vsphere.NotFoundError](err); ok {
-		kind, name = missing.Kind, missing.Name
-	}
-	if ambiguous, ok := errors.AsType[*vsphere.AmbiguousError](err); ok {
-		kind, name = ambiguous.Kind, ambiguous.Name
-	}
+	kind, name := lookedFor(err)
 	if kind == "folder" && name == objects.TemplatesFolder {
 		kind = "templates folder"
 	}
@@ -107,6 +102,26 @@ func verifyProblem(objects hubapi.VerifyObjects, err error) *hubapi.Problem {
 		problem.Field = "/verify/" + strings.ReplaceAll(kind, " ", "_")
 	}
 	return problem
+}
+
+// inventoryProblem tells the two compute clusters of a query apart, so that the attribute at fault is named.
+func inventoryProblem(q inventory.Query, err error) *hubapi.Problem {
+	problem := asProblem(err)
+	if _, name := lookedFor(err); problem.Field == fieldOf("compute cluster") && name == q.AccessibleFrom && name != q.ComputeCluster {
+		problem.Field = "/accessible_from"
+	}
+	return problem
+}
+
+// lookedFor says what was looked for in the inventory and did not mean one object; "" for other errors.
+func lookedFor(err error) (kind, name string) {
+	if missing, ok := errors.AsType[*vsphere.NotFoundError](err); ok {
+		return missing.Kind, missing.Name
+	}
+	if ambiguous, ok := errors.AsType[*vsphere.AmbiguousError](err); ok {
+		return ambiguous.Kind, ambiguous.Name
+	}
+	return "", ""
 }
 
 // fieldOf is the attribute in which users name objects of a kind.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/inventory"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/vsphere"
 )
 
@@ -34,6 +35,41 @@ func TestProblemsSayThingsOnce(t *testing.T) {
 			p := asProblem(tc.err)
 			if n := strings.Count(p.Detail+p.Hint, tc.once); n != 1 {
 				t.Errorf("%s It is said %d times: %s %s", tc.reason, n, p.Detail, p.Hint)
+			}
+		})
+	}
+}
+
+func TestInventoryProblemIsOnItsAttribute(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason string
+		query  inventory.Query
+		err    error
+		want   string
+	}{
+		"Place": {
+			"The place is looked for first.", inventory.Query{ComputeCluster: "a", AccessibleFrom: "a"},
+			&vsphere.NotFoundError{Kind: "compute cluster", Name: "a"}, "/compute_cluster",
+		},
+		"From": {
+			"The other compute cluster has an attribute of its own.", inventory.Query{ComputeCluster: "b", AccessibleFrom: "a"},
+			&vsphere.NotFoundError{Kind: "compute cluster", Name: "a"}, "/accessible_from",
+		},
+		"Ambiguous": {
+			"A name that fits several is at fault as well.", inventory.Query{AccessibleFrom: "a"},
+			&vsphere.AmbiguousError{Kind: "compute cluster", Name: "a"}, "/accessible_from",
+		},
+		"Datacenter": {
+			"Another kind of object is another attribute.", inventory.Query{Datacenter: "a", AccessibleFrom: "a"},
+			&vsphere.NotFoundError{Kind: "datacenter", Name: "a"}, "/datacenter",
+		},
+		"Others": {
+			"What is wrong with the vCenter stays where it is.", inventory.Query{}, &vsphere.UnreachableError{Host: "vc"}, "/vcenter",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := inventoryProblem(tc.query, tc.err).Field; got != tc.want {
+				t.Errorf("%s want %s, got %s", tc.reason, tc.want, got)
 			}
 		})
 	}

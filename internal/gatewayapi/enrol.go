@@ -51,6 +51,8 @@ type PairingProof struct {
 	Invitation []byte `json:"invitation"`
 	// SealingKey is the public half of the key that the gateway will have if this replica is its first one.
 	SealingKey []byte `json:"sealing_key"`
+	// Voucher is the token's Vouch of the sealing key, for the one who made the token.
+	Voucher []byte `json:"voucher"`
 }
 
 // RejoinProof names a replica whose certificate has expired.
@@ -80,6 +82,7 @@ func (e Enrolment) Transcript(nonce, exporter []byte) []byte {
 		part(p.TransferKey)
 		part(p.Invitation)
 		part(p.SealingKey)
+		part(p.Voucher)
 	}
 	if r := e.Rejoin; r != nil {
 		part([]byte(r.Gateway))

@@ -292,6 +292,7 @@ func (h *Hub) getInventory(_ http.ResponseWriter, r *http.Request, project strin
 		Account: gatewayAccount(d),
 		Query: inventory.Query{
 			Kind: kind, Datacenter: query.Get("datacenter"), ComputeCluster: query.Get("compute_cluster"),
+			AccessibleFrom: query.Get("accessible_from"),
 		},
 	})
 	return answer{body: objects}, fromGateway(d.Spec.GatewayID, err)

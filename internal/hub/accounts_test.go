@@ -55,9 +55,15 @@ func TestAccountLife(t *testing.T) {
 	if diff := cmp.Diff(updated, found); err != nil || diff != "" {
 		t.Errorf("by name: %v (-want +got):\n%s", err, diff)
 	}
-	objects, err := b.client.Inventory(t.Context(), a.ID, hubapi.InventoryQuery{Kind: hubapi.KindDatastores, Datacenter: "dc-north"})
-	if err != nil || len(objects.Datacenters) != 1 || b.gateway.queries[0].Query.Datacenter != "dc-north" {
-		t.Errorf("inventory %+v, %v; asked %+v", objects, err, b.gateway.queries)
+	inventoryQuery := hubapi.InventoryQuery{
+		Kind: hubapi.KindDatastores, Datacenter: "dc-north", ComputeCluster: "prod-a", AccessibleFrom: "prod-b",
+	}
+	objects, err := b.client.Inventory(t.Context(), a.ID, inventoryQuery)
+	if err != nil || len(objects.Datacenters) != 1 {
+		t.Errorf("inventory %+v, %v", objects, err)
+	}
+	if diff := cmp.Diff(inventoryQuery, b.gateway.queries[0].Query); diff != "" {
+		t.Errorf("the gateway was asked (-want +got):\n%s", diff)
 	}
 	if _, err := b.client.Inventory(t.Context(), a.ID, hubapi.InventoryQuery{Kind: "moons"}); !errors.Is(err, hubapi.ErrNotFound) {
 		t.Errorf("inventory of an unknown kind: %v", err)

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -59,4 +60,32 @@ func (h *Hub) admit(r *http.Request, needed hubapi.Role) (Principal, error) {
 			who.Name, who.Role, project, needed)
 	}
 	return who, nil
+}
+
+// goodEvery is how often it is looked whether somebody who follows a stream still may.
+const goodEvery = 15 * time.Second
+
+// whileGood returns a context that ends when the principal is no longer good. The caller calls leave when done.
+func (h *Hub) whileGood(ctx context.Context, who Principal) (_ context.Context, leave func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		look := time.NewTicker(goodEvery)
+		defer look.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-look.C:
+				if !h.good(ctx, who) {
+					cancel()
+				}
+			}
+		}
+	}()
+	return ctx, func() {
+		cancel()
+		<-done
+	}
 }

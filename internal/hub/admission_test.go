@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -86,6 +89,8 @@ var needed = map[string]hubapi.Role{
 	"DELETE /gateways/{id}/replicas/{replica}":  hubapi.RoleAdmin,
 	"GET /gateways/{id}/pairings/{pairing}":     hubapi.RoleAdmin,
 	"PUT /gateways/{id}/pairings/{pairing}":     hubapi.RoleAdmin,
+	"GET /gateways/{id}/custody":                hubapi.RoleAdmin,
+	"PUT /gateways/{id}/custody":                hubapi.RoleAdmin,
 	"GET /cloud-accounts":                       hubapi.RoleViewer,
 	"GET /cloud-accounts/{id}":                  hubapi.RoleViewer,
 	"PUT /cloud-accounts/{id}":                  hubapi.RoleEditor,
@@ -170,7 +175,7 @@ func TestPathTricks(t *testing.T) {
 		"/v1/projects/mine/clusters/..%2f..%2fother%2fclusters", "/v1/projects/mine/clusters/" + id + "%2fevents",
 		"/v1/projects/other?project=mine", "/v1/projects/other/clusters?project=mine", "/v1/projects/mine,other/clusters",
 		"/v1/projects//clusters", "/V1/projects/other/clusters", "/v1/projects/mine/clusters/%2e",
-		"/v1/projects/\xff/clusters", "/v1/projects/mine\\..\\other/clusters", "/v1/projects/mine%5c..%5cother/clusters",
+		"/v1/projects/\xff/clusters", "/v1/projects/mine\\..\\else/clusters", "/v1/projects/mine%5c..%5cother/clusters",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
 			r := httptest.NewRequest(method, "/", strings.NewReader("{}"))
@@ -284,6 +289,39 @@ func TestReadAudit(t *testing.T) {
 	if err := store.VerifyAudit(t.Context(), records); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestStreamsEndWithTheirReadersRights: who is revoked reads nothing more, not even on a stream that is open.
+func TestStreamsEndWithTheirReadersRights(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records, err := store.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "hub.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := uuid.NewString()
+		cluster := &store.Record{
+			Kind: store.KindCluster, ID: id, Project: "mine", Name: "a", SpecJSON: []byte(`{"name":"a"}`), StatusJSON: []byte("{}"),
+		}
+		if err := records.Commit(t.Context(), store.Batch{Put: []*store.Record{cluster}}); err != nil {
+			t.Fatal(err)
+		}
+		revoked := time.Now().Add(time.Minute)
+		h, err := hub.New(hub.Config{
+			Store: records, Gateways: hub.NewSystemGateway(systemID, nil),
+			Good: func(context.Context, hub.Principal) bool { return time.Now().Before(revoked) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Handler().ServeHTTP(httptest.NewRecorder(),
+			httptest.NewRequest(http.MethodGet, "/v1/projects/mine/clusters/"+id+"/events", nil))
+		if late := time.Since(revoked); late < 0 || late > 20*time.Second {
+			t.Errorf("the stream ended %s after its reader was revoked", late)
+		}
+		if err := records.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestTellsWhenToComeBack(t *testing.T) {

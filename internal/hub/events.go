@@ -95,6 +95,8 @@ func (h *Hub) streamEvents(ctx context.Context, w http.ResponseWriter, project, 
 	encoder := json.NewEncoder(w)
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	absence := h.watchAbsence(ctx, project, id)
+	defer absence.stop()
 	for {
 		// Who does not read is cut off; a transport without deadlines has other means.
 		_ = control.SetWriteDeadline(time.Now().Add(watchPatience))
@@ -119,8 +121,13 @@ func (h *Hub) streamEvents(ctx context.Context, w http.ResponseWriter, project, 
 		if len(events) == eventPage {
 			continue
 		}
+		tell := false
 		select {
 		case <-changed:
+		case <-absence.changed:
+			tell = absence.look()
+		case <-absence.timer.C:
+			tell = true
 		case <-beat.C:
 			if _, err := w.Write([]byte("\n")); err != nil {
 				return fmt.Errorf("writing a heartbeat: %w", err)
@@ -129,6 +136,11 @@ func (h *Hub) streamEvents(ctx context.Context, w http.ResponseWriter, project, 
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+		if tell {
+			if err := absence.tell(ctx, encoder); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -32,6 +32,7 @@ func gatewayStatus(d *gatewayDoc, p Presence) hubapi.GatewayStatus {
 	status := hubapi.GatewayStatus{State: hubapi.GatewayOffline}
 	if len(d.Status.PublicKey) > 0 {
 		status.PublicKey = base64.StdEncoding.EncodeToString(d.Status.PublicKey)
+		status.Voucher = d.Status.Voucher
 		status.Recoverable = len(d.Status.Escrow) > 0 && d.Status.EscrowFor == d.Spec.RecoveryKey
 	} else {
 		status.State = hubapi.GatewayPending
@@ -274,7 +275,7 @@ func (h *Hub) deleteGateway(_ http.ResponseWriter, r *http.Request, project stri
 		if err != nil {
 			return answer{}, err
 		}
-		if err := h.gatewayUnused(ctx, d); err != nil {
+		if err := h.gatewayUnused(ctx, d); err != nil || r.URL.Query().Has(hubapi.QueryDryRun) {
 			return answer{}, err
 		}
 		batch, err := h.gatewayRemoval(ctx, d)

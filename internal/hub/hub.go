@@ -32,6 +32,9 @@ type Config struct {
 	// Pin is the SHA-256 of the public key of the authority that gateways know the hub by; empty lets no process be paired
 	// as a gateway.
 	Pin []byte
+	// Good tells whether somebody who was let in still would be; those who were revoked have their event streams ended. Nil
+	// is always.
+	Good func(context.Context, Principal) bool
 	// Source tells where a request comes from; nil is the address of its connection.
 	Source func(*http.Request) string
 	// Audit keeps an entry of the audit log; nil keeps none, as in embedded mode, where there is but one to do anything.
@@ -49,6 +52,7 @@ type Hub struct {
 	now          func() time.Time
 	authenticate func(*http.Request) (Principal, error)
 	pin          []byte
+	good         func(context.Context, Principal) bool
 	source       func(*http.Request) string
 	audit        func(context.Context, store.AuditEntry) error
 	instrument   func(route Route, next http.Handler) http.Handler
@@ -66,7 +70,7 @@ func New(cfg Config) (*Hub, error) {
 	}
 	h := &Hub{
 		store: cfg.Store, gateways: cfg.Gateways, version: cfg.Version, log: cfg.Log, now: cfg.Clock,
-		authenticate: cfg.Authenticate, source: cfg.Source, audit: cfg.Audit, instrument: cfg.Instrument, pin: cfg.Pin,
+		authenticate: cfg.Authenticate, good: cfg.Good, source: cfg.Source, audit: cfg.Audit, instrument: cfg.Instrument, pin: cfg.Pin,
 		feed: newFeed(cfg.Store), given: newGivenList(), resumes: newResumes(), stopped: make(chan struct{}),
 	}
 	h.fill()
@@ -85,6 +89,9 @@ func (h *Hub) fill() {
 		h.authenticate = func(*http.Request) (Principal, error) {
 			return Principal{ID: "local", Name: "local", Role: hubapi.RoleAdmin}, nil
 		}
+	}
+	if h.good == nil {
+		h.good = func(context.Context, Principal) bool { return true }
 	}
 	if h.source == nil {
 		h.source = peer

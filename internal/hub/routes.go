@@ -94,7 +94,8 @@ func gatewayRoutes() []Route {
 		},
 		{
 			Method: http.MethodDelete, Path: path + "/{id}", Role: hubapi.RoleAdmin,
-			Summary: "Delete a gateway that nothing uses, and cut its tunnels", handle: (*Hub).deleteGateway,
+			Summary: "Delete a gateway that nothing uses, and cut its tunnels; with dry_run only tell what stands against that",
+			Query:   []string{hubapi.QueryDryRun}, handle: (*Hub).deleteGateway,
 		},
 		{
 			Method: http.MethodDelete, Path: path + "/{id}/replicas/{replica}", Role: hubapi.RoleAdmin,
@@ -108,6 +109,15 @@ func gatewayRoutes() []Route {
 			Method: http.MethodPut, Path: path + "/{id}/pairings/{pairing}", Role: hubapi.RoleAdmin,
 			Summary: "Announce a pairing token", Request: hubapi.PairingWrite{}, Response: hubapi.Pairing{},
 			handle: (*Hub).putPairing,
+		},
+		{
+			Method: http.MethodGet, Path: path + "/{id}/custody", Role: hubapi.RoleAdmin,
+			Summary: "Read the key that is in custody with a gateway", Response: hubapi.Custody{}, handle: (*Hub).getCustody,
+		},
+		{
+			Method: http.MethodPut, Path: path + "/{id}/custody", Role: hubapi.RoleAdmin,
+			Summary: "Give a key into custody with a gateway, unless there is one",
+			Request: hubapi.Custody{}, Response: hubapi.Custody{}, handle: (*Hub).putCustody,
 		},
 	}
 }
@@ -134,7 +144,7 @@ func accountRoutes() []Route {
 		},
 		{
 			Method: http.MethodGet, Path: path + "/{id}/inventory/{kind}", Role: hubapi.RoleViewer, far: true,
-			Summary: "Read what a vCenter has of one kind", Query: []string{"datacenter", "compute_cluster"},
+			Summary: "Read what a vCenter has of one kind", Query: []string{"datacenter", "compute_cluster", "accessible_from"},
 			Response: inventory.Objects{}, handle: (*Hub).getInventory,
 		},
 	}

@@ -67,7 +67,11 @@ func (h *Hub) serve(route Route) http.Handler {
 		r, done := bound(w, r, route.limit())
 		defer done()
 		v := visit{route: route, status: http.StatusInternalServerError}
-		defer func() { h.record(r, &v) }() // also when the endpoint panics
+		defer func(began time.Time) { // also when the endpoint panics
+			h.record(r, &v)
+			h.log.DebugContext(r.Context(), "request", "method", route.Method, "route", route.Path, "status", v.status,
+				"code", v.code, "actor", v.who.ID, "request_id", hubapi.RequestID(r.Context()), "took", time.Since(began))
+		}(time.Now())
 		a, err := h.enter(w, r, &v)
 		if err != nil {
 			p := h.asProblem(r.Context(), err)
@@ -85,6 +89,11 @@ func (h *Hub) serve(route Route) http.Handler {
 func (h *Hub) enter(w http.ResponseWriter, r *http.Request, v *visit) (a answer, err error) {
 	if v.who, err = h.admit(r, v.route.Role); err != nil {
 		return answer{}, err
+	}
+	if v.route.Stream {
+		ctx, leave := h.whileGood(r.Context(), v.who)
+		defer leave()
+		r = r.WithContext(ctx)
 	}
 	return v.route.handle(h, w, r, r.PathValue("project"))
 }

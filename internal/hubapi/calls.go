@@ -76,11 +76,12 @@ func (c *Client) Inventory(ctx context.Context, accountID string, q InventoryQue
 		return nil, err
 	}
 	query := url.Values{}
-	if q.Datacenter != "" {
-		query.Set("datacenter", q.Datacenter)
-	}
-	if q.ComputeCluster != "" {
-		query.Set("compute_cluster", q.ComputeCluster)
+	for name, value := range map[string]string{
+		"datacenter": q.Datacenter, "compute_cluster": q.ComputeCluster, "accessible_from": q.AccessibleFrom,
+	} {
+		if value != "" {
+			query.Set(name, value)
+		}
 	}
 	var objects Inventory
 	path := pathAccounts + "/" + accountID + "/inventory/" + url.PathEscape(string(q.Kind))

@@ -424,3 +424,26 @@ func TestWatchEndsWithContext(t *testing.T) {
 		}
 	})
 }
+
+func TestWatchTellsThatTheHubIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []func(*http.Request) (*http.Response, error){answer(200, hubapi.ContentEvents, event(1))}}
+		for range 20 { // longer than one request is repeated
+			s.answers = append(s.answers, lost)
+		}
+		s.answers = append(s.answers, answer(200, hubapi.ContentEvents, event(1)+event(2)))
+		var seen []string
+		err := newClient(t, s).WatchCluster(t.Context(), id, 0, func(e hubapi.Event) error {
+			message, _, _ := strings.Cut(e.Message, ",")
+			seen = append(seen, fmt.Sprintf("%d %s", e.Seq, message))
+			if e.Seq == 2 {
+				return hubapi.ErrStop
+			}
+			return nil
+		})
+		want := []string{"1 m1", "0 the hub cannot be reached", "0 the hub answers again", "2 m2"}
+		if diff := cmp.Diff(want, seen); err != nil || diff != "" {
+			t.Errorf("%v; events (-want +got):\n%s", err, diff)
+		}
+	})
+}

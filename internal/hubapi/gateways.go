@@ -3,6 +3,7 @@ package hubapi
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -50,9 +51,18 @@ type GatewayStatus struct {
 	// PublicKey is the HPKE public key that secrets are sealed to, base64; "" while the gateway is pending. All replicas
 	// share it.
 	PublicKey string `json:"public_key,omitempty"`
+	// Voucher is what the first replica said of the key.
+	Voucher *KeyVoucher `json:"voucher,omitempty"`
 	// Recoverable tells that the gateway's key is kept sealed to the recovery key.
 	Recoverable bool             `json:"recoverable,omitempty"`
 	Replicas    []GatewayReplica `json:"replicas,omitempty"`
+}
+
+// KeyVoucher is PairingToken.Vouch of a gateway's key, by the process that made the key.
+type KeyVoucher struct {
+	// Pairing is the id of the token that the process was paired with.
+	Pairing string `json:"pairing"`
+	MAC     []byte `json:"mac"`
 }
 
 // GatewayReplica is one process that was paired as a gateway.
@@ -82,6 +92,21 @@ func (c *Client) Gateway(ctx context.Context, id string) (*Gateway, error) {
 	return &g, nil
 }
 
+// AwaitGateway returns a gateway when it has the state, or as it is when the hub has waited as long as it does.
+func (c *Client) AwaitGateway(ctx context.Context, id string, state GatewayState) (*Gateway, error) {
+	if id != SystemGatewayID {
+		if err := checkID(id); err != nil {
+			return nil, err
+		}
+	}
+	query := url.Values{"state": {string(state)}, "wait": {"20s"}}
+	var g Gateway
+	if err := c.do(ctx, call{method: http.MethodGet, path: pathGateways + "/" + id, query: query}, &g); err != nil {
+		return nil, err
+	}
+	return &g, nil
+}
+
 // GatewayByName returns a gateway by name.
 func (c *Client) GatewayByName(ctx context.Context, name string) (*Gateway, error) {
 	return byName[Gateway](ctx, c, pathGateways, "gateway", name)
@@ -104,6 +129,18 @@ func (c *Client) PutGateway(ctx context.Context, id string, w GatewayWrite, opts
 // DeleteGateway deletes a gateway that no cloud account and no address pool uses, and cuts its tunnels.
 func (c *Client) DeleteGateway(ctx context.Context, id string) error {
 	return remove(ctx, c, pathGateways, id)
+}
+
+// QueryDryRun has a delete only tell what stands against it.
+const QueryDryRun = "dry_run"
+
+// MayDeleteGateway tells what DeleteGateway would refuse, and deletes nothing.
+func (c *Client) MayDeleteGateway(ctx context.Context, id string) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	query := url.Values{QueryDryRun: {"true"}}
+	return c.do(ctx, call{method: http.MethodDelete, path: pathGateways + "/" + id, query: query}, nil)
 }
 
 // RevokeReplica shuts one replica of a gateway out for good and cuts its tunnels.

@@ -223,6 +223,7 @@ type Preview struct {
 
 // Event is something that happened to a cluster.
 type Event struct {
+	// Seq orders what is kept. It is 0 for what is only true while somebody watches: that the gateway is away, or the hub.
 	Seq        int64     `json:"seq"`
 	Time       time.Time `json:"time"`
 	Phase      Phase     `json:"phase"`

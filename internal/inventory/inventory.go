@@ -16,12 +16,15 @@ const (
 	KindTemplates       Kind = "templates"
 )
 
-// Query selects what one read returns. Empty fields do not narrow. Datacenter and ComputeCluster take a name or a full
-// inventory path; one that does not exist, or a name that fits several objects, is an error that names the candidates.
+// Query selects what one read returns. Empty fields do not narrow. Datacenter, ComputeCluster and AccessibleFrom take a
+// name or a full inventory path; one that does not exist, or a name that fits several objects, is an error that names the
+// candidates.
 type Query struct {
 	Kind           Kind   `json:"kind"`
 	Datacenter     string `json:"datacenter,omitempty"`
 	ComputeCluster string `json:"compute_cluster,omitempty"`
+	// AccessibleFrom is a compute cluster: only datastores that are accessible and mounted by all its hosts are meant.
+	AccessibleFrom string `json:"accessible_from,omitempty"`
 }
 
 // Objects is the answer to a Query: exactly the slice of the asked kind is filled, sorted by path.

@@ -27,6 +27,7 @@ import (
 type Provider struct {
 	version  string
 	embedded Embedded
+	deployer gateway.Deployer
 }
 
 var (
@@ -34,9 +35,21 @@ var (
 	_ provider.ProviderWithEphemeralResources = (*Provider)(nil)
 )
 
+// Option changes what a provider can do.
+type Option func(*Provider)
+
+// WithDeployer lets gateways have appliances, whose VMs the deployer makes.
+func WithDeployer(d gateway.Deployer) Option { return func(p *Provider) { p.deployer = d } }
+
 // New returns what makes a provider of the given version. Embedded may be nil where only remote hubs are used.
-func New(version string, embedded Embedded) func() provider.Provider {
-	return func() provider.Provider { return &Provider{version: version, embedded: embedded} }
+func New(version string, embedded Embedded, options ...Option) func() provider.Provider {
+	return func() provider.Provider {
+		p := &Provider{version: version, embedded: embedded}
+		for _, option := range options {
+			option(p)
+		}
+		return p
+	}
 }
 
 // Metadata implements provider.Provider.
@@ -129,7 +142,7 @@ func newClient(s settings, transport http.RoundTripper, version string) (*hubapi
 func (p *Provider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{
 		cloudaccount.NewResource,
-		gateway.NewResource,
+		gateway.NewResource(p.deployer),
 		ippool.NewResource,
 		vmwarecluster.NewResource,
 	}

@@ -1,8 +1,8 @@
 package site_test
 
 import (
-	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,8 +31,8 @@ type fault struct {
 	strike func(*site.Site)
 	lasts  time.Duration
 	mend   func(*site.Site)
-	// told is what the provider says of it, in its progress.
-	told *regexp.Regexp
+	// told is what the provider says of it in its progress.
+	told []string
 }
 
 var faults = map[string]fault{
@@ -42,11 +42,19 @@ var faults = map[string]fault{
 		lasts:  3 * time.Second,
 		mend:   func(s *site.Site) { s.Hubs[0].Start() },
 	},
+	"HubAway": {
+		reason: "an apply waits for the hub as long as it may take",
+		strike: func(s *site.Site) { s.Hubs[0].Kill() },
+		lasts:  20 * time.Second,
+		mend:   func(s *site.Site) { s.Hubs[0].Start() },
+		told:   []string{"the hub cannot be reached, waiting for it", "the hub answers again"},
+	},
 	"GatewayKilled": {
 		reason: "the gateway finds what it has begun",
 		strike: func(s *site.Site) { s.Replicas[0].Kill() },
-		lasts:  2 * time.Second,
+		lasts:  8 * time.Second,
 		mend:   func(s *site.Site) { s.Replicas[0].Start() },
+		told:   []string{`gateway "north" `, "is not connected to the hub", `gateway "north" is connected again`},
 	},
 	"BothKilled": {
 		reason: "nothing of the create was in memory alone",
@@ -112,8 +120,10 @@ func strikeDuringApply(t *testing.T, s *site.Site, f fault) {
 	tf.Settled(f.reason, apply)
 	s.Took("from the end of the fault to the end of the apply", began)
 	s.Verify(f.reason, site.Slots(2)...)
-	if f.told != nil && !slices.ContainsFunc(tf.ProgressLines(), f.told.MatchString) {
-		t.Errorf("%s: the provider did not say %s", f.reason, f.told)
+	for _, part := range f.told {
+		if !slices.ContainsFunc(tf.Progress(), func(line string) bool { return strings.Contains(line, part) }) {
+			t.Errorf("%s: the provider did not say %q, but\n%s", f.reason, part, strings.Join(tf.Progress(), "\n"))
+		}
 	}
 	tf.Destroy()
 	if left := s.Left(); len(left) > 0 {

@@ -36,7 +36,7 @@ func (s *Site) newHub(name, addr string) *Hub {
 	h := &Hub{site: s, Addr: addr, dataDir: filepath.Join(s.dir, name)}
 	command := []string{
 		Binary(s.tb), "hub", "run", "--listen", addr, "--data-dir", h.dataDir,
-		"--tls-cert", s.tls.file, "--tls-key", s.tls.key, "--advertise-url", s.Endpoint(),
+		"--tls-cert", s.tls.file, "--tls-key", s.tls.key,
 		// Instances that share records share what encrypts them.
 		"--secret-file", filepath.Join(s.dir, "hub.secret"),
 	}

@@ -5,7 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -171,21 +173,28 @@ func (t *Terraform) Destroy() {
 	}
 }
 
-// ProgressLines are the messages that the provider logged at the level INFO.
-func (t *Terraform) ProgressLines() []string {
+// Progress is what the provider logged of how a cluster comes along, at the level INFO.
+func (t *Terraform) Progress() []string {
 	t.tb.Helper()
 	text, err := os.ReadFile(t.Trace)
 	if err != nil {
 		t.tb.Fatal(err)
 	}
-	var lines []string
+	var events []string
 	for line := range strings.Lines(string(text)) {
-		if strings.Contains(line, "[INFO]  provider.terraform-provider-palette") {
-			lines = append(lines, strings.TrimSpace(line))
+		if found := progress.FindStringSubmatch(line); found != nil {
+			event, err := strconv.Unquote(found[1])
+			if err != nil {
+				t.tb.Fatalf("the provider logged %s: %v", line, err)
+			}
+			events = append(events, event)
 		}
 	}
-	return lines
+	return events
 }
+
+// progress is a line of Terraform's log with an event of a cluster.
+var progress = regexp.MustCompile(`\[INFO\] .*: cluster progress: .*\bevent=("(?:[^"\\]|\\.)*")`)
 
 // ClusterConfig is the site's account, pool and cluster as a configuration, on the gateway with the given id.
 func (s *Site) ClusterConfig(workers int) string {

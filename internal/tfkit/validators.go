@@ -109,6 +109,24 @@ func CIDR() validator.String {
 	}
 }
 
+// HostPrefix accepts a host's address with its prefix length, such as 10.0.0.21/24.
+func HostPrefix() validator.String {
+	return check{
+		summary:     "Invalid Address",
+		description: "must be an address with a prefix length, such as 10.0.0.21/24",
+		valid: func(v string) error {
+			prefix, err := netip.ParsePrefix(v)
+			if err != nil {
+				return errors.New("it is not an address with a prefix length")
+			}
+			if !prefix.IsSingleIP() && prefix.Masked().Addr() == prefix.Addr() {
+				return errors.New("it is the address of the network")
+			}
+			return nil
+		},
+	}
+}
+
 // AddressSet accepts an address, an inclusive range "a-b" or a prefix.
 func AddressSet() validator.String {
 	return check{

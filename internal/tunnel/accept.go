@@ -43,7 +43,7 @@ func Accept(w http.ResponseWriter, r *http.Request, cfg AcceptConfig) (*Session,
 		refuse(w, status, err)
 		return nil, err
 	}
-	leave, err := cfg.Handshakes.enter(r.Context(), r.RemoteAddr)
+	leave, err := cfg.Handshakes.enter(r.Context())
 	if err != nil {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
 		refuse(w, http.StatusServiceUnavailable, err)

@@ -38,8 +38,7 @@ func (c *Conn) Close() error {
 // is told to ask no more, requests under way have the grace to come to their end, and Serve returns nil. A connection that has
 // ended cancels the contexts of its requests, and Serve does not wait for their handlers. It may be called once.
 func (c *Conn) Serve(ctx context.Context, handler http.Handler) error {
-	listener := newSingle(c.conn)
-	ended := make(chan struct{})
+	listener, states := newSingle(c.conn), newStates()
 	server := &http.Server{
 		Handler:           c.identified(handler),
 		Protocols:         onlyHTTP2(),
@@ -47,16 +46,12 @@ func (c *Conn) Serve(ctx context.Context, handler http.Handler) error {
 		MaxHeaderBytes:    maxHeader,
 		ReadHeaderTimeout: handshakeTimeout,
 		ErrorLog:          slog.NewLogLogger(c.logger.Handler(), slog.LevelWarn),
-		ConnState: func(_ net.Conn, state http.ConnState) {
-			if state == http.StateClosed {
-				close(ended)
-			}
-		},
+		ConnState:         states.enter,
 	}
 	drained := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(drained)
-		c.drain(context.WithoutCancel(ctx), server)
+		c.drain(context.WithoutCancel(ctx), server, states)
 	})
 	err := server.Serve(listener)
 	stopped := !stop()
@@ -66,7 +61,7 @@ func (c *Conn) Serve(ctx context.Context, handler http.Handler) error {
 	cause := c.conn.Err()
 	c.conn.end(ErrClosed)
 	if listener.taken {
-		<-ended
+		<-states.ended
 	}
 	switch {
 	case stopped:
@@ -78,6 +73,40 @@ func (c *Conn) Serve(ctx context.Context, handler http.Handler) error {
 	}
 }
 
+// drain lets requests come to their end. A server that has not begun with the connection would not tell the hub, and wait in
+// vain.
+func (c *Conn) drain(ctx context.Context, server *http.Server, states *states) {
+	ctx, cancel := context.WithTimeout(ctx, c.grace)
+	defer cancel()
+	select {
+	case <-states.begun:
+	case <-c.conn.done:
+	case <-ctx.Done():
+	}
+	if err := server.Shutdown(ctx); err != nil {
+		c.logger.Warn("Requests of the hub were cut off at shutdown.", "error", err)
+	}
+}
+
+// states are those of the server's one connection.
+type states struct {
+	begun, ended chan struct{}
+	once         sync.Once
+}
+
+func newStates() *states { return &states{begun: make(chan struct{}), ended: make(chan struct{})} }
+
+// enter is told of every state. HTTP/2 has begun when it is active.
+func (s *states) enter(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateActive:
+		s.once.Do(func() { close(s.begun) })
+	case http.StateClosed:
+		close(s.ended)
+	default:
+	}
+}
+
 // identified gives requests the state of the inner TLS, as net/http does for TLS that it knows of.
 func (c *Conn) identified(handler http.Handler) http.Handler {
 	state := c.ConnectionState()
@@ -85,15 +114,6 @@ func (c *Conn) identified(handler http.Handler) http.Handler {
 		r.TLS = &state
 		handler.ServeHTTP(w, r)
 	})
-}
-
-// drain lets requests come to their end. net/http closes the connection as soon as it is idle.
-func (c *Conn) drain(ctx context.Context, server *http.Server) {
-	ctx, cancel := context.WithTimeout(ctx, c.grace)
-	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		c.logger.Warn("Requests of the hub were cut off at shutdown.", "error", err)
-	}
 }
 
 // single is a listener with one connection. Its second Accept waits for the end: the connection's or its own.

@@ -170,12 +170,13 @@ func (cfg DialConfig) transport(line *line) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy:                  cfg.Proxy,
-		DialContext:            line.dial,
-		TLSClientConfig:        outer,
-		Protocols:              protocols,
-		TLSHandshakeTimeout:    cfg.HandshakeTimeout,
-		ResponseHeaderTimeout:  cfg.HandshakeTimeout,
+		Proxy:               cfg.Proxy,
+		DialContext:         line.dial,
+		TLSClientConfig:     outer,
+		Protocols:           protocols,
+		TLSHandshakeTimeout: cfg.HandshakeTimeout,
+		// A hub to which many come back lets them wait for their turn.
+		ResponseHeaderTimeout:  2 * cfg.HandshakeTimeout,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxHeader,
 		OnProxyConnectResponse: proxyAnswer,

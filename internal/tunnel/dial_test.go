@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,6 +59,71 @@ func TestDialThroughProxy(t *testing.T) {
 				t.Errorf("%d connections went through the proxy, want 1", proxy.Connected())
 			}
 		})
+	}
+}
+
+// TestDialThroughProxyOfTheEnvironment says nothing about a proxy, as a gateway without a configuration does.
+func TestDialThroughProxyOfTheEnvironment(t *testing.T) {
+	w := newWorld(t)
+	proxy := tunneltest.NewProxy(t, tunneltest.Listening(environment), tunneltest.Asking("gw", "secret"),
+		tunneltest.Leading(w.server.Listener.Addr().String()))
+	w.server.TLS.Certificates = []tls.Certificate{w.public.Server("hub.example.com")}
+	cfg := w.dialConfig(tunnel.ClassControl)
+	cfg.URL, cfg.Proxy = "https://hub.example.com", nil
+	w.passes(cfg)
+	if proxy.Connected() != 1 {
+		t.Errorf("%d connections went through the proxy, want 1", proxy.Connected())
+	}
+}
+
+// TestDialToOddities dials what answers with anything but HTTP, directly and as a proxy.
+func TestDialToOddities(t *testing.T) {
+	w := newWorld(t)
+	tests := map[string]func(net.Conn){
+		"ClosesAtOnce":       func(net.Conn) {},
+		"ClosesAfterRequest": func(conn net.Conn) { _, _ = conn.Read(make([]byte, 4096)) },
+		"ClosesAfterConnecting": func(conn net.Conn) {
+			_, _ = conn.Read(make([]byte, 4096))
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		},
+		"Garbage":  func(conn net.Conn) { _, _ = io.WriteString(conn, "\x00\x01\x02garbage\r\n\r\n") },
+		"MailHost": func(conn net.Conn) { _, _ = io.WriteString(conn, "220 mail.example.com ESMTP\r\n") },
+		"EndlessHeader": func(conn net.Conn) {
+			_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
+			for err == nil {
+				_, err = io.WriteString(conn, "X: "+strings.Repeat("x", 4000)+"\r\n")
+			}
+		},
+	}
+	for name, behave := range tests {
+		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var serving sync.WaitGroup
+		serving.Go(func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				behave(conn)
+				_ = conn.Close()
+			}
+		})
+		direct, proxied := w.dialConfig(tunnel.ClassControl), w.dialConfig(tunnel.ClassControl)
+		direct.URL = "https://" + listener.Addr().String()
+		proxied.Proxy = through(&url.URL{Scheme: "http", Host: listener.Addr().String()})
+		for way, cfg := range map[string]tunnel.DialConfig{"Directly": direct, "AsProxy": proxied} {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				cfg.HandshakeTimeout = 2 * time.Second
+				if _, err := tunnel.Dial(t.Context(), cfg); err == nil {
+					t.Error("connected to no hub")
+				}
+			})
+		}
+		_ = listener.Close()
+		serving.Wait()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -114,6 +115,45 @@ func TestHubThatSpeaksHTTP2(t *testing.T) {
 	w.server.StartTLS()
 	defer w.server.Close()
 	w.passes(w.dialConfig(tunnel.ClassControl))
+}
+
+// TestHubWithoutTLS has a hub in clear, as one behind a balancer on the same machine may be. The inner TLS is the same.
+func TestHubWithoutTLS(t *testing.T) {
+	w := newWorld(t)
+	plain := httptest.NewServer(w)
+	defer plain.Close()
+	cfg := w.dialConfig(tunnel.ClassControl)
+	cfg.URL = plain.URL + "/behind/a/path"
+	w.passes(cfg)
+}
+
+func TestServeAfterTheEnd(t *testing.T) {
+	w := newWorld(t)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 3 {
+		conn, err := tunnel.Dial(t.Context(), w.dialConfig(tunnel.ClassControl))
+		if err != nil {
+			t.Fatal(err)
+		}
+		session := w.session()
+		if err := conn.Serve(ended, standard()); err != nil {
+			t.Errorf("serving with a context that has ended: %v", err)
+		}
+		<-session.Done()
+	}
+	conn, err := tunnel.Dial(t.Context(), w.dialConfig(tunnel.ClassControl))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	if err := conn.Serve(t.Context(), standard()); !errors.Is(err, tunnel.ErrClosed) {
+		t.Errorf("serving a closed connection: %v, want %v", err, tunnel.ErrClosed)
+	}
+	<-w.session().Done()
+	if err := conn.Serve(ended, standard()); err != nil {
+		t.Errorf("serving a closed connection with a context that has ended: %v", err)
+	}
 }
 
 // TestClosedTransportsLeaveNothing opens and closes many tunnels; goleak looks for what is left.

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +26,19 @@ const (
 	gatewayURI = "spiffe://palette/project/default/gateway/g/replica/r"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// environment is the listener of the proxy that HTTPS_PROXY names. net/http reads that once in the life of a process.
+var environment net.Listener
+
+func TestMain(m *testing.M) {
+	var err error
+	if environment, err = new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0"); err != nil {
+		panic(err)
+	}
+	if err := os.Setenv("HTTPS_PROXY", "http://gw:secret@"+environment.Addr().String()); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // world is a hub that accepts tunnels behind a TLS of the public's.
 type world struct {

@@ -62,7 +62,7 @@ func (s *Session) Inventory(ctx context.Context, q inventory.Query) (inventory.O
 }
 
 // scope is what a query is narrowed to; nil does not narrow.
-type scope struct{ datacenter, compute *node }
+type scope struct{ datacenter, compute, accessibleFrom *node }
 
 func (t *tree) scope(q inventory.Query) (scope, error) {
 	var narrow scope
@@ -78,6 +78,12 @@ func (t *tree) scope(q inventory.Query) (scope, error) {
 			return scope{}, err
 		}
 		narrow.datacenter = narrow.compute.datacenter()
+	}
+	if q.AccessibleFrom != "" {
+		narrow.accessibleFrom, err = pick("compute cluster", q.AccessibleFrom, t.computeClusters(narrow.datacenter))
+		if err != nil {
+			return scope{}, err
+		}
 	}
 	return narrow, nil
 }
@@ -155,7 +161,12 @@ func (c scope) datastores(t *tree) []inventory.Datastore {
 		if c.compute != nil && !slices.ContainsFunc(c.compute.hosts(), func(h *node) bool { return mounted[h.ref] }) {
 			continue
 		}
-		out = append(out, n.datastore(mounted, clusters))
+		datastore := n.datastore(mounted, clusters)
+		if from := c.accessibleFrom; from != nil &&
+			!(datastore.Accessible && slices.Contains(datastore.AccessibleFrom, from.path())) {
+			continue
+		}
+		out = append(out, datastore)
 	}
 	return out
 }

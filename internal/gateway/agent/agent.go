@@ -4,6 +4,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,22 +18,17 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gateway"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gateway/policy"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
-	"github.com/terraform-provider-palette/terraform-provider-palette/internal/tunnel"
 )
 
-const (
-	// closeLimit is how long a gateway may take to stop its work and log out of its vCenters.
-	closeLimit = 25 * time.Second
-	// aloneLimit is how long there may be no session before everything about the connection is made anew.
-	aloneLimit = 5 * time.Minute
-	// rejoinPause is the least time between two attempts to get a certificate by the identity key.
-	rejoinPause = time.Minute
-)
+// closeLimit is how long a gateway may take to stop its work and log out of its vCenters.
+const closeLimit = 25 * time.Second
 
 // Config is what a replica needs to run.
 type Config struct {
 	DataDir string
 	Version string
+	// Hub, Proxy and OuterCA are the way to the hub, where it is another one now than when the replica was paired.
+	Hub, Proxy, OuterCA string
 	// Policy is what the gateway may reach and do; nil is the default, which is not without limits.
 	Policy *policy.Policy
 	// Listen is where health and metrics are served; "" is nowhere.
@@ -42,6 +38,16 @@ type Config struct {
 	Recent *Recent
 	// Pace is the least time between two looks at vCenter's updates; 0 is the default.
 	Pace time.Duration
+}
+
+func (c Config) orDefault() Config {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Policy == nil {
+		c.Policy = &policy.Policy{}
+	}
+	return c
 }
 
 // agent is a running replica.
@@ -65,12 +71,7 @@ type agent struct {
 // Run is a replica of a gateway until the context ends. Then it finishes what it is answering, leaves its vCenters, and
 // returns nil.
 func Run(ctx context.Context, cfg Config) error {
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Policy == nil {
-		cfg.Policy = &policy.Policy{}
-	}
+	cfg = cfg.orDefault()
 	dir, err := openDirectory(cfg.DataDir, false)
 	if err != nil {
 		return err
@@ -92,7 +93,7 @@ func newAgent(cfg Config, dir *directory) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	dial, err := newDialer(id.Proxy, id.OuterCA, cfg.Version)
+	dial, err := newDialer(cmp.Or(cfg.Proxy, id.Proxy), cmp.Or(cfg.OuterCA, id.OuterCA), cfg.Version)
 	if err != nil {
 		return nil, err
 	}
@@ -109,8 +110,11 @@ func newAgent(cfg Config, dir *directory) (*agent, error) {
 	return a, nil
 }
 
+// hub is the URL that is dialled.
+func (a *agent) hub() string { return cmp.Or(a.cfg.Hub, a.dir.identity().Hub) }
+
 func (a *agent) newHubs() *hubs {
-	h := newHubs(a.dir.identity().Hub, a.log)
+	h := newHubs(a.hub(), a.log)
 	h.added = a.metrics.connected
 	h.connect, h.handler = a.connect, func(s *session) http.Handler { return a.handler(h, s) }
 	return h
@@ -118,15 +122,18 @@ func (a *agent) newHubs() *hubs {
 
 // run has every part of the replica in a goroutine of its own; when one of them ends, all do.
 func (a *agent) run(ctx context.Context) error {
-	a.log.InfoContext(ctx, "gateway starts", "version", a.cfg.Version, "hub", a.dir.identity().Hub)
+	a.log.InfoContext(ctx, "gateway starts", "version", a.cfg.Version, "hub", a.hub())
 	group, running := errgroup.WithContext(ctx)
 	part := func(name string, run func(context.Context) error) {
 		group.Go(func() error {
 			err := run(running)
-			if running.Err() == nil {
-				return fmt.Errorf("%s ended: %w", name, cmpErr(err))
+			if running.Err() != nil {
+				return nil //nolint:nilerr // It was told to end, and has.
 			}
-			return nil
+			if err == nil {
+				err = errEnded
+			}
+			return fmt.Errorf("%s ended: %w", name, err)
 		})
 	}
 	part("tunnels", a.tunnels)
@@ -137,22 +144,17 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	part("gateway", a.closeWhenDone)
 	err := group.Wait()
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		a.log.Info("gateway has stopped")
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // errEnded is what a part returns that ends without being told to.
 var errEnded = errors.New("without a reason")
-
-func cmpErr(err error) error {
-	if err == nil {
-		return errEnded
-	}
-	return err
-}
 
 // closeWhenDone stops the gateway's work when the process is to end: the event streams that it serves end with it.
 func (a *agent) closeWhenDone(ctx context.Context) error {
@@ -192,49 +194,6 @@ func (a *agent) current() *hubs {
 	return a.hubs
 }
 
-// connect dials one route. A certificate that has expired, or that the hub does not believe any more, is replaced first.
-func (a *agent) connect(ctx context.Context, s *session, url string, limit time.Duration) error {
-	inner := hubTLS(a.dir.identity)
-	if cert, err := a.dir.identity().certificate(); err != nil || !a.now().Before(cert.Leaf.NotAfter) {
-		if err := a.rejoin(ctx, url); err != nil {
-			return err
-		}
-	}
-	dial := func() (err error) {
-		dialing, cancel := context.WithTimeout(ctx, limit)
-		defer cancel()
-		s.conn, err = a.dial.dial(dialing, url, tunnel.ClassControl, inner, s.header)
-		return err
-	}
-	err := dial()
-	if errors.Is(err, tunnel.ErrIdentityRefused) {
-		if rejoinErr := a.rejoin(ctx, url); rejoinErr != nil {
-			return errors.Join(err, rejoinErr)
-		}
-		err = dial()
-	}
-	return err
-}
-
-// errTooSoon is returned when a certificate has just been asked for in vain.
-var errTooSoon = errors.New("a certificate was asked for a moment ago")
-
-// rejoin gets a certificate by the identity key, one caller at a time.
-func (a *agent) rejoin(ctx context.Context, url string) error {
-	a.mu.Lock()
-	soon := a.now().Sub(a.rejoined) < rejoinPause
-	if !soon {
-		a.rejoined = a.now()
-	}
-	a.mu.Unlock()
-	if soon {
-		return fmt.Errorf("the certificate has expired or is not believed: %w", errTooSoon)
-	}
-	a.log.InfoContext(ctx, "asking for a certificate by the identity key", "url", url)
-	id := a.dir.identity
-	return rejoin(ctx, a.dir, way{url: url, dial: a.dial, inner: hubTLS(id)}, a.cfg.Version)
-}
-
 // handler is what a hub may ask in a session: the gateway's own API, and what concerns the replica.
 func (a *agent) handler(h *hubs, s *session) http.Handler {
 	mux := http.NewServeMux()
@@ -246,23 +205,4 @@ func (a *agent) handler(h *hubs, s *session) http.Handler {
 	mux.HandleFunc("POST "+gatewayapi.PathRenew, answering(a.renew))
 	mux.HandleFunc("POST "+gatewayapi.PathIdentity, answering(a.renewed))
 	return mux
-}
-
-// errAlone tells that there has been no session for long.
-var errAlone = errors.New("there has been no session with the hub for long")
-
-// watch returns when there has been no session for long.
-func (h *hubs) watch(ctx context.Context) error {
-	ticker := time.NewTicker(aloneLimit / 10)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-		if sessions, since := h.connected(); sessions == 0 && time.Since(since) > aloneLimit {
-			return errAlone
-		}
-	}
 }

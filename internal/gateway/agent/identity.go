@@ -129,7 +129,12 @@ func openDirectory(path string, replace bool) (_ *directory, err error) {
 	return d, nil
 }
 
-func (d *directory) close() error { return d.lock.Unlock() }
+func (d *directory) close() error {
+	if err := d.lock.Unlock(); err != nil {
+		return fmt.Errorf("unlocking the data directory: %w", err)
+	}
+	return nil
+}
 
 // readIdentity reads the identity without taking the directory.
 func readIdentity(dir string) (identity, error) {

@@ -140,11 +140,11 @@ func newPairing(cfg PairConfig, token hubapi.PairingToken, dir *directory) (*pai
 }
 
 func (p *pairing) fill(e *gatewayapi.Enrolment) {
-	transfer := p.transfer.PublicKey()
+	transfer, sealing := p.transfer.PublicKey(), p.sealing.PublicKey()
 	e.Pairing = &gatewayapi.PairingProof{
 		ID: p.token.ID, Secret: p.token.Secret, TransferKey: transfer,
 		Invitation: gatewayapi.Invite(p.token.Introduction, p.token.ID, transfer),
-		SealingKey: p.sealing.PublicKey(),
+		SealingKey: sealing, Voucher: p.token.Vouch(sealing),
 	}
 }
 

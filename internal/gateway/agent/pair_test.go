@@ -224,16 +224,16 @@ func TestRecovery(t *testing.T) {
 		nothingKept(t, dir)
 	}
 	hub.grant = func(g *gatewayapi.Grant) { g.RecoveryKey, g.Escrow = public, escrow }
-	recover := func(key *seal.PrivateKey, change ...func(*hubapi.PairingToken)) (Paired, error) {
+	anew := func(key *seal.PrivateKey, change ...func(*hubapi.PairingToken)) (Paired, error) {
 		return Pair(t.Context(), PairConfig{
 			Hub: hub.url(), Token: hub.token(append(change, named)...), Name: "n", DataDir: newDir(t), Recovery: key,
 		})
 	}
-	again, err := recover(organisation, func(token *hubapi.PairingToken) { token.Key = first.Fingerprint })
+	again, err := anew(organisation, func(token *hubapi.PairingToken) { token.Key = first.Fingerprint })
 	if err != nil || again.Fingerprint != first.Fingerprint {
 		t.Errorf("made again with the recovery key: %+v, %v", again, err)
 	}
-	if _, err := recover(stranger); !errors.Is(err, seal.ErrCannotOpen) {
+	if _, err := anew(stranger); !errors.Is(err, seal.ErrCannotOpen) {
 		t.Errorf("made again with another key: %v", err)
 	}
 	// Anyone can seal to a public key, so that a hub can have an escrow of its own; the token knows the gateway's key.
@@ -243,11 +243,11 @@ func TestRecovery(t *testing.T) {
 		t.Fatal(err)
 	}
 	hub.grant = func(g *gatewayapi.Grant) { g.RecoveryKey, g.Escrow = public, forged }
-	if _, err := recover(organisation, func(token *hubapi.PairingToken) { token.Key = first.Fingerprint }); err == nil {
+	if _, err := anew(organisation, func(token *hubapi.PairingToken) { token.Key = first.Fingerprint }); err == nil {
 		t.Error("a key that the hub made was taken for the gateway's")
 	}
 	hub.grant = func(g *gatewayapi.Grant) { g.RecoveryKey = public }
-	if _, err := recover(organisation); err == nil {
+	if _, err := anew(organisation); err == nil {
 		t.Error("a recovery key was given, nothing was recovered, and nobody was told")
 	}
 }

@@ -82,7 +82,7 @@ func (d *directory) forgetPending() error {
 
 // explained adds to an error what to do about it.
 func explained(err error) error {
-	hint := ""
+	var hint string
 	switch {
 	case errors.Is(err, tunnel.ErrOuterCertificate):
 		hint = "give the authority of the hub's certificate, or of the proxy that inspects TLS, with --ca-file"

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,7 +126,7 @@ func TestRevoked(t *testing.T) {
 	waitFor(t, "the status says why", func() bool {
 		status, err := ReadStatus(t.Context(), dir, "test")
 		return err == nil && status.Running != nil && !status.Running.Ready &&
-			bytes.Contains([]byte(status.Running.Trouble), []byte("revoked"))
+			strings.Contains(status.Running.Trouble, "revoked")
 	})
 	hub.stranger.Store(nil)
 	hub.session()

@@ -107,6 +107,8 @@ func serveUntil(ctx context.Context, listener net.Listener, handler http.Handler
 	defer cancel()
 	_ = server.Shutdown(closing)
 	_ = server.Close()
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving %s: %w", listener.Addr(), err)
+	}
 	return ctx.Err()
 }

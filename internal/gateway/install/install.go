@@ -34,7 +34,7 @@ type Options struct {
 }
 
 // BinaryPath is where a hub serves the program it is, for gateways of its own platform.
-const BinaryPath = "/download/terraform-provider-palette"
+const BinaryPath = "/v1/downloads/gateway"
 
 const defaultImage = "ghcr.io/terraform-provider-palette/terraform-provider-palette"
 

@@ -90,7 +90,8 @@ func (g *Guard) Authenticate(r *http.Request) (hub.Principal, error) {
 	if err == nil {
 		who, err = g.identify(r, bearer)
 	}
-	if errors.Is(err, errUnauthorized) {
+	// Public CI systems sign for everybody, so an identity that no rule lets in is worth no more than none.
+	if errors.Is(err, errUnauthorized) || errors.Is(err, errForbidden) {
 		g.failures.take(from)
 		g.good.forget(bearer)
 	}
@@ -105,7 +106,10 @@ func (g *Guard) Authenticate(r *http.Request) (hub.Principal, error) {
 	return who, nil
 }
 
-var errUnauthorized = &hubapi.Problem{Code: hubapi.CodeUnauthorized}
+var (
+	errUnauthorized = &hubapi.Problem{Code: hubapi.CodeUnauthorized}
+	errForbidden    = &hubapi.Problem{Code: hubapi.CodeForbidden}
+)
 
 func (g *Guard) identify(r *http.Request, bearer string) (hub.Principal, error) {
 	if !strings.HasPrefix(bearer, tokenPrefix) && g.issuers != nil {
@@ -119,12 +123,29 @@ func (g *Guard) token(ctx context.Context, bearer string) (hub.Principal, error)
 	if err != nil {
 		return hub.Principal{}, err
 	}
-	who := hub.Principal{ID: "token:" + token.ID, Name: token.Name, Role: token.Role, Project: token.Project}
+	who := hub.Principal{ID: principalPrefix + token.ID, Name: token.Name, Role: token.Role, Project: token.Project}
 	if who.Name == "" {
 		who.Name = "token " + token.ID
 	}
 	return who, nil
 }
+
+// Good tells whether a token that let somebody in still would. A workload's identity is good for what it began: it expires
+// within minutes, and what was begun with it takes longer.
+func (g *Guard) Good(ctx context.Context, who hub.Principal) bool {
+	id, ok := strings.CutPrefix(who.ID, principalPrefix)
+	if !ok {
+		return true
+	}
+	token, err := g.tokens.get(ctx, id)
+	if errors.Is(err, ErrNoToken) {
+		return false
+	}
+	return err != nil || token.Usable(g.tokens.now()) // The database's trouble is nobody's fault.
+}
+
+// principalPrefix is before a token's id in that of its principal.
+const principalPrefix = "token:"
 
 // maxBearer is the longest bearer token that is looked at, in bytes.
 const maxBearer = 16 << 10

@@ -113,12 +113,9 @@ func (t *Tokens) List(ctx context.Context, project string) ([]Token, error) {
 
 // Revoke makes a token useless from now on. It is kept, so that the audit log's entries of it can be understood.
 func (t *Tokens) Revoke(ctx context.Context, id string) (Token, error) {
-	r, err := t.records.Get(ctx, store.KindToken, id)
-	if errors.Is(err, store.ErrNoRecord) {
-		return Token{}, fmt.Errorf("%w: %s", ErrNoToken, id)
-	}
+	r, err := t.record(ctx, id)
 	if err != nil {
-		return Token{}, fmt.Errorf("reading a token: %w", err)
+		return Token{}, err
 	}
 	token, err := decode(r)
 	if err != nil || !token.RevokedAt.IsZero() {
@@ -134,6 +131,26 @@ func (t *Tokens) Revoke(ctx context.Context, id string) (Token, error) {
 	return token, nil
 }
 
+// record returns a token's record, or ErrNoToken.
+func (t *Tokens) record(ctx context.Context, id string) (*store.Record, error) {
+	r, err := t.records.Get(ctx, store.KindToken, id)
+	if errors.Is(err, store.ErrNoRecord) {
+		return nil, fmt.Errorf("%w: %s", ErrNoToken, id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading a token: %w", err)
+	}
+	return r, nil
+}
+
+func (t *Tokens) get(ctx context.Context, id string) (Token, error) {
+	r, err := t.record(ctx, id)
+	if err != nil {
+		return Token{}, err
+	}
+	return decode(r)
+}
+
 // find returns the token that a text carries. Who does not know the secret learns nothing of the token, not even that
 // it is there; who does is told what is wrong with it. The error is a *hubapi.Problem unless the records do not answer.
 func (t *Tokens) find(ctx context.Context, text string) (Token, error) {
@@ -143,15 +160,10 @@ func (t *Tokens) find(ctx context.Context, text string) (Token, error) {
 	if !ok {
 		return Token{}, unknown
 	}
-	r, err := t.records.Get(ctx, store.KindToken, id)
-	if errors.Is(err, store.ErrNoRecord) {
-		return Token{}, unknown
-	}
-	if err != nil {
-		return Token{}, fmt.Errorf("reading a token: %w", err)
-	}
-	token, err := decode(r)
+	token, err := t.get(ctx, id)
 	switch {
+	case errors.Is(err, ErrNoToken):
+		return Token{}, unknown
 	case err != nil:
 		return Token{}, err
 	case !token.matches(secret):

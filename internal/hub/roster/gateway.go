@@ -17,10 +17,14 @@ type Gateway = Document[hubapi.GatewaySpec, GatewayStatus]
 type GatewayStatus struct {
 	// PublicKey is the key that secrets are sealed to; it is set once the first replica has its identity on disk.
 	PublicKey []byte `json:"public_key,omitempty"`
+	// Voucher is what the first replica said of the key to the one who made its token.
+	Voucher *hubapi.KeyVoucher `json:"voucher,omitempty"`
 	// Escrow is the gateway's key sealed to the recovery key EscrowFor.
 	Escrow    []byte    `json:"escrow,omitempty"`
 	EscrowFor string    `json:"escrow_for,omitempty"`
 	Replicas  []Replica `json:"replicas,omitempty"`
+	// Custody is one half of a secret; its owner keeps the other one. See hubapi.Custody.
+	Custody []byte `json:"custody,omitempty"`
 }
 
 // Replica is one process that was let in as a gateway.
@@ -37,6 +41,7 @@ type Replica struct {
 	PairedAt *time.Time `json:"paired_at,omitempty"`
 	// SealingKey is what the gateway's public key becomes when this replica, the first one, is paired.
 	SealingKey []byte `json:"sealing_key,omitempty"`
+	Voucher    []byte `json:"voucher,omitempty"`
 	// CertifiedUntil is when the newest certificate given to the replica ends.
 	CertifiedUntil time.Time  `json:"certified_until"`
 	LastSeen       *time.Time `json:"last_seen,omitempty"`
@@ -97,8 +102,8 @@ func (s *GatewayStatus) Paired(id string, now time.Time) bool {
 	}
 	r.PairedAt = new(now.UTC())
 	if len(s.PublicKey) == 0 {
-		s.PublicKey = r.SealingKey
+		s.PublicKey, s.Voucher = r.SealingKey, &hubapi.KeyVoucher{Pairing: r.Pairing, MAC: r.Voucher}
 	}
-	r.SealingKey = nil
+	r.SealingKey, r.Voucher = nil, nil
 	return true
 }

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/access"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
@@ -95,18 +94,15 @@ func (c *Config) check() error {
 }
 
 // shared tells whether other hubs may work on the same records.
-func (c *Config) shared() bool { return IsURL(c.Database) }
-
-// IsURL tells whether a database is named by a URL, not by a file.
-func IsURL(database string) bool { return strings.Contains(database, "://") }
+func (c *Config) shared() bool { return store.IsPostgres(c.Database) }
 
 // OpenRecords opens the records of a hub; the directory is made if it is missing. They may be in use by a hub that runs.
 func OpenRecords(ctx context.Context, database, dataDir string) (store.Database, error) {
-	if IsURL(database) {
+	if store.IsPostgres(database) {
 		return store.Open(ctx, database)
 	}
 	if database != "" {
-		return nil, fmt.Errorf("%q is not a database's URL, such as postgres://...; a file is named by the data directory", database)
+		return nil, errors.New("the database is not a URL such as postgres://...; a file is named by the data directory")
 	}
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data directory: %w", err)

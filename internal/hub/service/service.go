@@ -73,7 +73,7 @@ func (s *service) open(ctx context.Context) error {
 	}
 	h, err := hub.New(hub.Config{
 		Store: s.records, Gateways: s.sessions, Pin: pin, Version: s.cfg.Version, Log: s.cfg.Log,
-		Authenticate: s.guard.Authenticate, Source: s.cfg.Proxies.Source,
+		Authenticate: s.guard.Authenticate, Good: s.guard.Good, Source: s.cfg.Proxies.Source,
 		Audit: s.records.AppendAudit, Instrument: s.metrics.instrument,
 	})
 	s.hub = h

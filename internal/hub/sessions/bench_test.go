@@ -356,6 +356,7 @@ func (r *replica) pair(ctx context.Context, i *instance, token hubapi.PairingTok
 		e.Pairing = &gatewayapi.PairingProof{
 			ID: token.ID, Secret: token.Secret, TransferKey: transfer,
 			Invitation: gatewayapi.Invite(token.Introduction, token.ID, transfer), SealingKey: r.sealing.PublicKey(),
+			Voucher: token.Vouch(r.sealing.PublicKey()),
 		}
 	})
 }

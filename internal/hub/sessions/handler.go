@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/authority"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/roster"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
@@ -28,6 +30,10 @@ func (s *Sessions) Handler() http.Handler {
 		address := s.cfg.Source(r)
 		switch class := tunnel.Class(r.URL.Query().Get("class")); class {
 		case tunnel.ClassControl:
+			if slices.Contains(strings.Split(r.Header.Get(gatewayapi.HeaderInstances), ","), s.cfg.Instance) {
+				hubapi.WriteProblem(w, hubapi.NewProblem(hubapi.CodeInUse, "the gateway has a session with this instance of the hub"))
+				return
+			}
 			if session := s.accept(w, r, address); session != nil {
 				s.hand(session, func(ctx context.Context) { s.control(ctx, session, address) })
 			}
@@ -61,8 +67,12 @@ func (s *Sessions) hand(session *tunnel.Session, do func(ctx context.Context)) {
 
 // accept does the handshakes. It has answered the request in any case.
 func (s *Sessions) accept(w http.ResponseWriter, r *http.Request, address string) *tunnel.Session {
-	r = r.WithContext(r.Context()) // a copy: the tunnel counts by the address that a trusted proxy tells
-	r.RemoteAddr = net.JoinHostPort(address, "0")
+	leave, err := s.sources.enter(r.Context(), address)
+	if err != nil {
+		turnAway(w, hubapi.NewProblem(hubapi.CodeRateLimited, "%s", err))
+		return nil
+	}
+	defer leave()
 	certificate, err := s.authority.Server()
 	if err != nil {
 		s.log.ErrorContext(r.Context(), "no certificate for the hub's end of a tunnel", "error", err)

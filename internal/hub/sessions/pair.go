@@ -170,7 +170,10 @@ func (p *place) enter(a *applicant, id string, now time.Time) (founding bool, er
 		if _, err := seal.Seal(a.Pairing.SealingKey, seal.Binding{}, nil); err != nil {
 			return false, hubapi.NewProblem(hubapi.CodeInvalid, "the sealing key is not one")
 		}
-		replica.SealingKey = a.Pairing.SealingKey
+		if len(a.Pairing.Voucher) != sha256.Size {
+			return false, hubapi.NewProblem(hubapi.CodeInvalid, "the voucher for the sealing key is not one")
+		}
+		replica.SealingKey, replica.Voucher = a.Pairing.SealingKey, a.Pairing.Voucher
 	}
 	active := 0
 	for _, r := range status.Replicas {

@@ -57,6 +57,7 @@ func (d *List) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datas
 			"labels": schema.MapAttribute{
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Only gateways that have all of these labels. Default: any.",
+				Validators:          []validator.Map{tfkit.NoNulls{}},
 			},
 			"name_regex": schema.StringAttribute{
 				Optional: true,

@@ -36,6 +36,9 @@ type model struct {
 	AcceptKeyFingerprint types.String   `tfsdk:"accept_key_fingerprint"`
 	PairingToken         types.String   `tfsdk:"pairing_token"`
 	PairingExpiresAt     types.String   `tfsdk:"pairing_expires_at"`
+	Install              types.Object   `tfsdk:"install"`
+	Appliance            types.Object   `tfsdk:"appliance"`
+	Machines             types.List     `tfsdk:"machines"`
 	Timeouts             timeouts.Value `tfsdk:"timeouts"`
 }
 
@@ -120,6 +123,7 @@ func (m *model) takePairing(token hubapi.PairingToken, pairing *hubapi.Pairing) 
 // noPairing is the state of a gateway for which Terraform has made no token.
 func (m *model) noPairing() {
 	m.PairingToken, m.PairingExpiresAt = types.StringNull(), types.StringNull()
+	m.Install = types.ObjectNull(installTypes)
 }
 
 func orNull(s string) types.String {
@@ -133,6 +137,9 @@ func orNull(s string) types.String {
 func (m *model) imported() {
 	if m.WaitForConnection.IsNull() {
 		m.WaitForConnection = types.BoolValue(false)
+	}
+	if m.Machines.IsNull() {
+		m.Machines = types.ListValueMust(machineType, nil)
 	}
 	if m.PairingTTL.IsNull() {
 		m.PairingTTL = types.StringValue(defaultTTL)
@@ -148,5 +155,11 @@ func (m *model) known(state *model) {
 		if value.IsUnknown() {
 			*value = was
 		}
+	}
+	if m.Machines.IsUnknown() {
+		m.Machines = state.Machines
+	}
+	if m.Install.IsUnknown() {
+		m.Install = state.Install
 	}
 }

@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/tfkit"
@@ -22,6 +24,7 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 		if r.client != nil && r.client.Embedded() {
 			resp.Diagnostics.AddError("Gateway Needs a Hub", embeddedText)
 		}
+		r.planPassword(ctx, req, nil, resp)
 		return
 	}
 	var plan, state model
@@ -41,9 +44,20 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 	if plan.renews(&state) {
 		set("pairing_token", types.StringUnknown())
 		set("pairing_expires_at", types.StringUnknown())
+		set("install", types.ObjectUnknown(installTypes))
 	} else {
 		set("pairing_token", state.PairingToken)
 		set("pairing_expires_at", state.PairingExpiresAt)
+		set("install", state.Install)
+	}
+	r.planPassword(ctx, req, &state, resp)
+	if !plan.Appliance.Equal(state.Appliance) || !plan.Appliance.IsNull() && state.lost(ctx) {
+		set("machines", types.ListUnknown(machineType))
+		set("status", types.StringUnknown())
+		set("version", types.StringUnknown())
+		set("replicas", types.ListUnknown(replicaType))
+	} else {
+		set("machines", state.Machines)
 	}
 	newKey := memory.Trusted != "" && memory.Seen != "" && memory.Seen != memory.Trusted
 	if newKey {
@@ -73,4 +87,80 @@ func (m *model) renews(state *model) bool { return !m.PairingTrigger.Equal(state
 // for the moment makes no plan.
 func (m *model) awaits(state *model) bool {
 	return m.WaitForConnection.ValueBool() && state.Status.ValueString() == string(hubapi.GatewayPending)
+}
+
+// ValidateConfig implements resource.ResourceWithValidateConfig.
+func (r *Resource) ValidateConfig(
+	ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse,
+) {
+	var m model
+	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
+	a, diags := m.appliance(ctx)
+	resp.Diagnostics.Append(diags...)
+	if a == nil || resp.Diagnostics.HasError() {
+		return
+	}
+	at := path.Root("appliance")
+	trusts := 0
+	for _, set := range []bool{
+		!a.CACertificate.IsNull() && !a.CACertificate.IsUnknown(), !a.Thumbprints.IsNull() && !a.Thumbprints.IsUnknown(),
+		a.Insecure.ValueBool(),
+	} {
+		if set {
+			trusts++
+		}
+	}
+	if trusts > 1 {
+		resp.Diagnostics.AddAttributeError(at, "Contradicting Trust", "Give at most one of ca_certificate, thumbprints and insecure.")
+	}
+	if a.NetworkConfig.IsNull() || a.NetworkConfig.IsUnknown() || a.Replicas.IsUnknown() {
+		return
+	}
+	var n networkModel
+	resp.Diagnostics.Append(a.NetworkConfig.As(ctx, &n, basetypes.ObjectAsOptions{})...)
+	wanted := max(int(a.Replicas.ValueInt64()), 1)
+	if n.Addresses.IsNull() || n.Addresses.IsUnknown() || len(n.Addresses.Elements()) >= wanted {
+		return
+	}
+	resp.Diagnostics.AddAttributeError(at.AtName("network_config").AtName("addresses"), "Too Few Addresses", fmt.Sprintf(
+		"%d replicas need at least as many addresses.", wanted))
+}
+
+// planPassword refuses an appliance that needs the password and does not have it, and one that would leave VMs behind in
+// another vCenter.
+func (r *Resource) planPassword(ctx context.Context, req resource.ModifyPlanRequest, state *model, resp *resource.ModifyPlanResponse) {
+	var plan model
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	wanted, diags := plan.appliance(ctx)
+	resp.Diagnostics.Append(diags...)
+	if wanted == nil || resp.Diagnostics.HasError() {
+		return
+	}
+	if r.client != nil && r.deployer == nil {
+		resp.Diagnostics.AddAttributeError(path.Root("appliance"), "No Appliances", "This build of the provider makes no VMs.")
+	}
+	var had *applianceModel
+	if state != nil {
+		had, diags = state.appliance(ctx)
+		resp.Diagnostics.Append(diags...)
+	}
+	secret, diags := readPassword(ctx, req.Config, &plan)
+	resp.Diagnostics.Append(diags...)
+	switch {
+	case had != nil && !wanted.VCenter.IsUnknown() && !wanted.VCenter.Equal(had.VCenter):
+		resp.Diagnostics.AddAttributeError(path.Root("appliance").AtName("vcenter"), "VCenter Cannot Change",
+			"The gateway's VMs are in "+had.VCenter.ValueString()+". Make another gateway in the other vCenter, move the cloud accounts to it, "+
+				"and remove this one.")
+	case secret != "" || r.unknownPassword(ctx, req):
+	case had == nil:
+		resp.Diagnostics.AddAttributeError(password, "Missing Password", "password_wo is needed to make the appliance.")
+	case !wanted.PasswordWOVersion.Equal(had.PasswordWOVersion):
+		resp.Diagnostics.AddAttributeError(password, "Missing Password", "password_wo is needed when password_wo_version changes.")
+	}
+}
+
+// unknownPassword tells whether the password is not known yet.
+func (r *Resource) unknownPassword(ctx context.Context, req resource.ModifyPlanRequest) bool {
+	var value types.String
+	return !req.Config.GetAttribute(ctx, password, &value).HasError() && value.IsUnknown()
 }

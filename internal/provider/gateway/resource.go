@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
@@ -20,19 +21,23 @@ const noun = "Gateway"
 
 // Resource is palette_gateway.
 type Resource struct {
-	client *hubapi.Client
+	client   *hubapi.Client
+	deployer Deployer
 }
 
 var (
-	_ resource.Resource                = (*Resource)(nil)
-	_ resource.ResourceWithConfigure   = (*Resource)(nil)
-	_ resource.ResourceWithImportState = (*Resource)(nil)
-	_ resource.ResourceWithIdentity    = (*Resource)(nil)
-	_ resource.ResourceWithModifyPlan  = (*Resource)(nil)
+	_ resource.Resource                   = (*Resource)(nil)
+	_ resource.ResourceWithConfigure      = (*Resource)(nil)
+	_ resource.ResourceWithImportState    = (*Resource)(nil)
+	_ resource.ResourceWithIdentity       = (*Resource)(nil)
+	_ resource.ResourceWithModifyPlan     = (*Resource)(nil)
+	_ resource.ResourceWithValidateConfig = (*Resource)(nil)
 )
 
-// NewResource returns the resource.
-func NewResource() resource.Resource { return &Resource{} }
+// NewResource returns what makes the resource. The deployer may be nil where there are no appliances.
+func NewResource(deployer Deployer) func() resource.Resource {
+	return func() resource.Resource { return &Resource{deployer: deployer} }
+}
 
 // Metadata implements resource.Resource.
 func (r *Resource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
@@ -79,6 +84,8 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 	resp.Diagnostics.Append(diags...)
 	write, diags := plan.toWrite(ctx)
 	resp.Diagnostics.Append(diags...)
+	secret, diags := readPassword(ctx, req.Config, &plan)
+	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -96,11 +103,21 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 		resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, keyName, memory)...)
 	}
 	plan.noPairing()
+	plan.Machines = types.ListValueMust(machineType, nil)
 	keep()
 	if !r.pair(ctx, &plan, gateway.ID, memory.Trusted, "Create", &resp.Diagnostics) {
 		return
 	}
 	keep()
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if !plan.Appliance.IsNull() {
+		var kept sealedPassword
+		kept, gateway = r.deploy(ctx, &plan, gateway, secret, memory.Trusted, timeout, &resp.Diagnostics)
+		keep()
+		resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, sealedName, kept)...)
+	}
 	if !plan.WaitForConnection.ValueBool() || resp.Diagnostics.HasError() {
 		return
 	}
@@ -129,6 +146,9 @@ func (r *Resource) pair(ctx context.Context, m *model, id, fingerprint, verb str
 		return false
 	}
 	m.takePairing(token, pairing)
+	var d diag.Diagnostics
+	m.Install, d = installTexts(ctx, installOptions(ctx, r.client, m.Name.ValueString(), token.String()))
+	diags.Append(d...)
 	tflog.Info(ctx, "made a pairing token", map[string]any{
 		"gateway_id": id, "pairing_id": token.ID, "expires_at": m.PairingExpiresAt.ValueString(),
 	})
@@ -180,6 +200,11 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	resp.Diagnostics.Append(diags...)
 	write, diags := plan.toWrite(ctx)
 	resp.Diagnostics.Append(diags...)
+	secret, diags := readPassword(ctx, req.Config, &plan)
+	resp.Diagnostics.Append(diags...)
+	kept, diags := tfkit.GetPrivate[sealedPassword](ctx, req.Private, sealedName)
+	resp.Diagnostics.Append(diags...)
+	deploys := plan.Machines.IsUnknown()
 	tfkit.SetIdentity(ctx, resp.Identity, state.ID.ValueString(), &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
@@ -203,6 +228,7 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	trigger := plan.PairingTrigger
 	if renew {
 		plan.PairingTrigger, plan.PairingToken, plan.PairingExpiresAt = state.PairingTrigger, state.PairingToken, state.PairingExpiresAt
+		plan.Install = state.Install
 	}
 	keep()
 	if resp.Diagnostics.HasError() {
@@ -214,6 +240,17 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 		}
 		plan.PairingTrigger = trigger
 		keep()
+	}
+	if deploys {
+		wanted := plan.Appliance
+		// What fails leaves the appliance as it was, so that the next apply does the rest.
+		plan.Appliance = state.Appliance
+		gateway = r.redeploy(ctx, &plan, &state, wanted, gateway, secret, memory.Trusted, timeout, &kept, &resp.Diagnostics)
+		keep()
+		resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, sealedName, kept)...)
+		if resp.Diagnostics.HasError() {
+			return
+		}
 	}
 	if !plan.WaitForConnection.ValueBool() {
 		return
@@ -235,6 +272,16 @@ func (r *Resource) Delete(ctx context.Context, req resource.DeleteRequest, resp 
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if resp.Diagnostics.HasError() {
 		return
+	}
+	if !state.Appliance.IsNull() {
+		kept, diags := tfkit.GetPrivate[sealedPassword](ctx, req.Private, sealedName)
+		resp.Diagnostics.Append(diags...)
+		if r.refuseInUse(ctx, &state, &resp.Diagnostics); resp.Diagnostics.HasError() {
+			return
+		}
+		if r.undeploy(ctx, &state, kept, "", &resp.Diagnostics); resp.Diagnostics.HasError() {
+			return
+		}
 	}
 	err := r.client.DeleteGateway(ctx, state.ID.ValueString())
 	if err != nil && !errors.Is(err, hubapi.ErrNotFound) {

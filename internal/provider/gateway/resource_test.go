@@ -85,6 +85,13 @@ func TestAccGateway(t *testing.T) {
 				ConfigStateChecks: []statecheck.StateCheck{
 					of(sameID, "id"), of(sameToken, "pairing_token"), of(newToken, "pairing_token"), hub.token(),
 					statecheck.ExpectSensitiveValue(address, tfjsonpath.New("pairing_token")),
+					statecheck.ExpectSensitiveValue(address, tfjsonpath.New("install")),
+					value("install", knownvalue.ObjectPartial(map[string]knownvalue.Check{
+						"cloud_init":          knownvalue.StringRegexp(regexp.MustCompile(`(?s)^#cloud-config.*palette-pairing-1\.`)),
+						"kubernetes_manifest": knownvalue.StringRegexp(regexp.MustCompile(`palette-pairing-1\.`)),
+						"commands":            knownvalue.StringRegexp(regexp.MustCompile(regexp.QuoteMeta(hub.url + "/v1/downloads/gateway"))),
+						"systemd_unit":        knownvalue.StringRegexp(regexp.MustCompile(`ExecStart=`)),
+					})),
 					value("status", knownvalue.StringExact("pending")), value("version", knownvalue.Null()),
 					value("replicas", knownvalue.ListSizeExact(0)), value("public_key", knownvalue.Null()),
 					value("key_fingerprint", knownvalue.Null()), value("labels", knownvalue.Null()),
@@ -115,11 +122,11 @@ func TestAccGateway(t *testing.T) {
 			},
 			{
 				ResourceName: address, ImportState: true, ImportStateVerify: true,
-				ImportStateVerifyIgnore: []string{"pairing_token", "pairing_expires_at"},
+				ImportStateVerifyIgnore: []string{"pairing_token", "pairing_expires_at", "install"},
 			},
 			{
 				ResourceName: address, ImportState: true, ImportStateId: "north", ImportStateVerify: true,
-				ImportStateVerifyIgnore: []string{"pairing_token", "pairing_expires_at"},
+				ImportStateVerifyIgnore: []string{"pairing_token", "pairing_expires_at", "install"},
 			},
 			{ResourceName: address, ImportState: true, ImportStateId: "nobody", ExpectError: regexp.MustCompile(`Gateway Not Found`)},
 			// Labels and recovery key change in place; the token stays.

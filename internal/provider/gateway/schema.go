@@ -58,8 +58,7 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Labels that `palette_gateways` chooses by, such as `site = \"north\"`.",
 				Validators: []validator.Map{
-					tfkit.NoNulls{},
-					mapvalidator.KeysAre(stringvalidator.LengthBetween(1, longestLabel)),
+					tfkit.NoNulls{}, mapvalidator.KeysAre(stringvalidator.LengthBetween(1, longestLabel)),
 					mapvalidator.ValueStringsAre(stringvalidator.LengthAtMost(longestLabel)),
 				},
 			},
@@ -116,6 +115,9 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 				Computed:            true,
 				MarkdownDescription: "When `pairing_token` expires, as RFC 3339.",
 			},
+			"install":   installSchema(),
+			"appliance": applianceSchema(),
+			"machines":  machinesSchema(),
 			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
 				Create: true, Update: true,
 				CreateDescription: "How long to wait for the connection, such as `30m`. Default: `15m`.",

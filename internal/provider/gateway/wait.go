@@ -19,9 +19,9 @@ const (
 	defaultWait = 15 * time.Minute
 )
 
-// reader reads gateways.
+// reader waits for gateways, as long as one request may take.
 type reader interface {
-	Gateway(ctx context.Context, id string) (*hubapi.Gateway, error)
+	AwaitGateway(ctx context.Context, id string, state hubapi.GatewayState) (*hubapi.Gateway, error)
 }
 
 // waitOnline waits until a gateway is online and returns it as it is then, or as it was seen last. A hub that cannot be
@@ -36,7 +36,7 @@ func waitOnline(ctx context.Context, client reader, g *hubapi.Gateway) (*hubapi.
 			return g, fmt.Errorf("waiting for the gateway: %w", ctx.Err())
 		case <-timer.C:
 		}
-		now, err := client.Gateway(ctx, g.ID)
+		now, err := client.AwaitGateway(ctx, g.ID, hubapi.GatewayOnline)
 		switch {
 		case ctx.Err() != nil:
 			return g, fmt.Errorf("waiting for the gateway: %w", ctx.Err())

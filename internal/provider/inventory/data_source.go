@@ -33,9 +33,9 @@ type scope struct {
 	NameRegex      types.String `tfsdk:"name_regex"`
 }
 
-func (s *scope) inputs() *scope { return s }
+func (s *scope) accountID() string { return s.CloudAccountID.ValueString() }
 
-// query is what is asked of the hub. It narrows to a place; everything else is filtered here.
+// query is what is asked of the hub: what needs the inventory to be understood. Everything else is filtered here.
 func (s *scope) query(kind hubapi.InventoryKind) hubapi.InventoryQuery {
 	return hubapi.InventoryQuery{
 		Kind: kind, Datacenter: s.Datacenter.ValueString(), ComputeCluster: s.ComputeCluster.ValueString(),
@@ -64,7 +64,8 @@ func (f nameFilter) passes(name string) bool {
 
 // data is a data source's model: its scope, its filters and the list it shows.
 type data interface {
-	inputs() *scope
+	accountID() string
+	query(kind hubapi.InventoryKind) hubapi.InventoryQuery
 	// fill takes over those objects that pass the filters.
 	fill(objects *hubapi.Inventory)
 }
@@ -147,8 +148,7 @@ func (d *DataSource) Read(ctx context.Context, req datasource.ReadRequest, resp 
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	in := model.inputs()
-	objects, err := d.client.Inventory(ctx, in.CloudAccountID.ValueString(), in.query(d.kind.kind))
+	objects, err := d.client.Inventory(ctx, model.accountID(), model.query(d.kind.kind))
 	if err != nil {
 		tfkit.AppendError(&resp.Diagnostics, "Read", "Inventory", err)
 		return

@@ -1,7 +1,6 @@
 package inventory
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
@@ -36,7 +35,7 @@ func NewDatastores() datasource.DataSource {
 			"accessible_from": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "Only datastores that are accessible and mounted by every host of this compute cluster, " +
-					"given by name or full inventory path. Default: any.",
+					"given by name or full inventory path. One that does not exist is an error. Default: any.",
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},
 		},
@@ -85,19 +84,18 @@ func (m *datastoresModel) fill(objects *hubapi.Inventory) {
 	})
 }
 
+// query asks the gateway for datastores that a compute cluster reaches, because only the gateway knows whether there is such
+// a compute cluster.
+func (m *datastoresModel) query(kind hubapi.InventoryKind) hubapi.InventoryQuery {
+	q := m.scope.query(kind)
+	q.AccessibleFrom = m.AccessibleFrom.ValueString()
+	return q
+}
+
 func (m *datastoresModel) passes(names nameFilter) func(hubapi.Datastore) bool {
 	return func(d hubapi.Datastore) bool {
 		return names.passes(d.Name) &&
 			(m.Type.IsNull() || strings.EqualFold(m.Type.ValueString(), d.Type)) &&
-			(m.MinFreeGiB.IsNull() || int64(d.FreeGiB) >= m.MinFreeGiB.ValueInt64()) &&
-			(m.AccessibleFrom.IsNull() || d.Accessible && reachedFrom(d, m.AccessibleFrom.ValueString()))
+			(m.MinFreeGiB.IsNull() || int64(d.FreeGiB) >= m.MinFreeGiB.ValueInt64())
 	}
-}
-
-// reachedFrom tells whether all hosts of a compute cluster, given by name or full path, mount the datastore.
-func reachedFrom(d hubapi.Datastore, computeCluster string) bool {
-	return slices.ContainsFunc(d.AccessibleFrom, func(path string) bool {
-		return path == computeCluster ||
-			!strings.HasPrefix(computeCluster, "/") && strings.HasSuffix(path, "/"+computeCluster)
-	})
 }

@@ -24,16 +24,14 @@ func at(path string) hubapi.InventoryObject {
 var none = []string{}
 
 func TestDatastores(t *testing.T) {
-	store := func(path, kind string, free int, from ...string) hubapi.Datastore {
-		return hubapi.Datastore{Object: at(path), Type: kind, FreeGiB: free, Accessible: true, AccessibleFrom: from}
+	store := func(path, kind string, free int) hubapi.Datastore {
+		return hubapi.Datastore{Object: at(path), Type: kind, FreeGiB: free}
 	}
-	lost := store("/dc/datastore/pod/vmfs-a", "VMFS", 500, "/dc/host/b")
-	lost.Accessible = false
 	all := &hubapi.Inventory{Datastores: []hubapi.Datastore{
-		store("/dc/datastore/vsan", "vsan", 900, "/dc/host/a", "/dc/host/b"),
-		store("/dc/datastore/nfs", "NFS", 100, "/dc/host/b"),
-		lost,
-		store("/dc/datastore/pod/vmfs-b", "VMFS", 99, "/dc/host/extra-b"),
+		store("/dc/datastore/vsan", "vsan", 900),
+		store("/dc/datastore/nfs", "NFS", 100),
+		store("/dc/datastore/pod/vmfs-a", "VMFS", 500),
+		store("/dc/datastore/pod/vmfs-b", "VMFS", 99),
 	}}
 	cases := map[string]struct {
 		reason string
@@ -65,21 +63,6 @@ func TestDatastores(t *testing.T) {
 			reason: "No least free space is none.",
 			model:  datastoresModel{MinFreeGiB: types.Int64Value(0)},
 			want:   []string{"nfs", "vmfs-a", "vmfs-b", "vsan"},
-		},
-		"From": {
-			reason: "A compute cluster's name is its whole name; what cannot be reached is left out.",
-			model:  datastoresModel{AccessibleFrom: types.StringValue("b")},
-			want:   []string{"nfs", "vsan"},
-		},
-		"Path": {
-			reason: "A compute cluster may be given by path.",
-			model:  datastoresModel{AccessibleFrom: types.StringValue("/dc/host/a")},
-			want:   []string{"vsan"},
-		},
-		"Tail": {
-			reason: "The end of a path is no path.",
-			model:  datastoresModel{AccessibleFrom: types.StringValue("/host/a")},
-			want:   none,
 		},
 		"Both": {
 			reason: "Filters narrow together.",

@@ -204,6 +204,11 @@ func TestAccInventoryErrors(t *testing.T) {
 			kind:   "networks", arguments: `compute_cluster = "prod-c"`, want: `(?s)compute_cluster = "prod-c".*prod-a.*prod-b`,
 		},
 		{
+			reason: "so is one that datastores are to be reached from, and no empty list",
+			kind:   "datastores", arguments: `accessible_from = "prod-bb"`,
+			want: `(?s)accessible_from = "prod-bb".*prod-b`,
+		},
+		{
 			reason: "a kind of network that does not exist is refused",
 			kind:   "networks", arguments: `kind = "vlan"`, want: `(?s)kind = "vlan".*"standard"`,
 		},

@@ -38,6 +38,11 @@ func TestAccClusterResume(t *testing.T) {
 	s := newScene(1)
 	s.Top = `timeouts = { create = "3s" }`
 	env.VCenter.Guest("prod-general-0", testkit.Behaviour{HangAt: "join"})
+	resumed := plans(plancheck.ResourceActionUpdate)
+	if acctest.Remote() {
+		// A gateway goes on without an apply: what is planned then depends on how far it has come.
+		resumed.PreApply = nil
+	}
 	run(t, env,
 		resource.TestStep{
 			Config: s.hcl(env), ExpectNonEmptyPlan: true,
@@ -54,7 +59,7 @@ func TestAccClusterResume(t *testing.T) {
 				env.Restart()
 				env.VCenter.Guest("*", testkit.Behaviour{})
 			},
-			Config: s.hcl(env), ConfigStateChecks: ready(2), ConfigPlanChecks: plans(plancheck.ResourceActionUpdate),
+			Config: s.hcl(env), ConfigStateChecks: ready(2), ConfigPlanChecks: resumed,
 			Check: machines(env, "prod-cp-0", "prod-general-0"),
 		},
 	)

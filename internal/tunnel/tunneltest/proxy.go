@@ -2,6 +2,7 @@ package tunneltest
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -26,6 +27,10 @@ type Proxy struct {
 	user, password string
 	// alter is the number of bytes after which an inspecting proxy turns one over, once; 0 alters nothing.
 	alter int64
+	// target is what all connections lead to, whatever clients ask for; "" leads them to what they ask for.
+	target string
+	// listener is where the proxy listens; nil is any address.
+	listener net.Listener
 	// refuse is the status it answers with when it is not 0.
 	refuse int
 
@@ -50,6 +55,12 @@ func Asking(user, password string) ProxyOption {
 // Altering makes an inspecting proxy change one byte after so many.
 func Altering(after int64) ProxyOption { return func(p *Proxy) { p.alter = after } }
 
+// Leading makes the proxy connect to one address, whatever name clients ask for.
+func Leading(address string) ProxyOption { return func(p *Proxy) { p.target = address } }
+
+// Listening makes the proxy use a listener.
+func Listening(listener net.Listener) ProxyOption { return func(p *Proxy) { p.listener = listener } }
+
 // Refusing makes the proxy refuse everybody.
 func Refusing(status int) ProxyOption { return func(p *Proxy) { p.refuse = status } }
 
@@ -60,7 +71,12 @@ func NewProxy(tb testing.TB, options ...ProxyOption) *Proxy {
 	for _, o := range options {
 		o(p)
 	}
-	p.server = httptest.NewServer(p)
+	p.server = httptest.NewUnstartedServer(p)
+	if p.listener != nil {
+		_ = p.server.Listener.Close()
+		p.server.Listener = p.listener
+	}
+	p.server.Start()
 	tb.Cleanup(p.server.Close)
 	return p
 }
@@ -98,7 +114,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
-	far, err := new(net.Dialer).DialContext(r.Context(), "tcp", r.Host)
+	far, err := new(net.Dialer).DialContext(r.Context(), "tcp", cmp.Or(p.target, r.Host))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return

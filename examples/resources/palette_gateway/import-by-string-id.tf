@@ -1,0 +1,4 @@
+import {
+  to = palette_gateway.north
+  id = "north"
+}
