@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,13 +77,19 @@ func BenchmarkTunnelBeside(b *testing.B) {
 	for b.Loop() {
 		w := newWire(b, 0)
 		control, bulk := w.tunnel(tunnel.ClassControl), w.tunnel(tunnel.ClassBulk)
-		stop := busy(b, bulk, 8, "/take", true)
-		samples := latencies(b, control, 2000)
-		stop()
+		stop, carried := busy(b, bulk, 8, "/take", true)
+		wait(slice) // until all run
+		before, began := carried(), time.Now()
+		samples := latencies(b, control, 10_000)
 		beside("8 bulk streams", samples, 0.5, "< 10 ms")
 		beside("8 bulk streams", samples, 0.99, "")
-		stop = busy(b, control, 40, "/wait", false)
-		samples = latencies(b, control, 2000)
+		tunnelTable = append(tunnelTable, tunnelRow{
+			work: "8 bulk streams meanwhile", ours: speed(float64(carried()-before) / time.Since(began).Seconds()),
+		})
+		stop()
+		stop, _ = busy(b, control, 40, "/wait", false)
+		wait(slice) // until all stall
+		samples = latencies(b, control, 10_000)
 		stop()
 		beside("40 stalled consumers", samples, 0.5, "")
 		beside("40 stalled consumers", samples, 0.99, "< 50 ms")
@@ -207,18 +214,20 @@ func piped(b *testing.B, to, from net.Conn) float64 {
 	return total / time.Since(start).Seconds()
 }
 
-// busy starts requests that take what is sent, or that nobody reads, until it is told to stop.
-func busy(b *testing.B, transport http.RoundTripper, count int, path string, read bool) (stop func()) {
+// busy starts requests until it is told to stop: uploads to a path and downloads in turn, the latter read or not. It counts the
+// bytes that it sent and read.
+func busy(b *testing.B, transport http.RoundTripper, count int, path string, read bool) (stop func(), carried func() int64) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
+	var total atomic.Int64
 	for i := range count {
 		group.Go(func() {
-			target := path
+			target, body := path, io.Reader(counted{until{time.Now().Add(time.Hour)}, &total})
 			if i%2 == 1 {
-				target = "/give"
+				target, body = "/give", http.NoBody
 			}
-			request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gateway"+target, until{time.Now().Add(time.Hour)})
+			request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gateway"+target, body)
 			if err != nil {
 				b.Error(err)
 				return
@@ -228,7 +237,7 @@ func busy(b *testing.B, transport http.RoundTripper, count int, path string, rea
 				return
 			}
 			if read {
-				_, _ = take(response.Body)
+				_, _ = take(counted{response.Body, &total})
 			}
 			<-ctx.Done()
 			_ = response.Body.Close()
@@ -237,7 +246,21 @@ func busy(b *testing.B, transport http.RoundTripper, count int, path string, rea
 	return func() {
 		cancel()
 		group.Wait()
-	}
+	}, total.Load
+}
+
+// counted counts what is read.
+type counted struct {
+	io.Reader
+
+	total *atomic.Int64
+}
+
+// Read implements io.Reader.
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.total.Add(int64(n))
+	return n, err
 }
 
 func quantile[T float64 | time.Duration](samples []T, q float64) T {

@@ -52,7 +52,9 @@ var examples = map[string]example{
 	"resources/palette_cloud_account":  {reason: "an account", variables: config.Variables{"vcenter_password": config.StringVariable("secret")}},
 	"resources/palette_ip_pool":        {reason: "pools of both families"},
 	"resources/palette_vmware_cluster": {reason: "a minimal and a full cluster", account: true, pool: true},
-	"resources/palette_gateway":        {reason: "gateways of two kinds", remote: true},
+	"resources/palette_gateway": {
+		reason: "gateways of three kinds", remote: true, variables: config.Variables{"vcenter_password": config.StringVariable("secret")},
+	},
 	"data-sources/palette_gateway": {
 		reason: "a gateway that exists", remote: true, before: []string{gatewayExample},
 	},

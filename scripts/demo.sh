@@ -51,10 +51,11 @@ start_simulator() {
 	rm -rf "$config" "$demo/data" "$ready_file" "$pid_file"
 	(cd "$root" && go build -o "$demo/bin/vcsim" ./internal/testkit/cmd/vcsim)
 	nohup "$demo/bin/vcsim" -listen "$listen" -ready-file "$ready_file" >"$log" 2>&1 </dev/null &
-	echo $! >"$pid_file"
-	local waited=0
+	local pid=$! waited=0
+	echo "$pid" >"$pid_file"
 	until [ -s "$ready_file" ]; do
-		running || die "the simulated vCenter did not start; another DEMO_LISTEN may help. It said:
+		# For a moment it is still this shell by its command, so that only its number tells.
+		kill -0 "$pid" 2>/dev/null || die "the simulated vCenter did not start; another DEMO_LISTEN may help. It said:
 $(tail -n 20 "$log")"
 		[ "$waited" -lt "$((start_seconds * 10))" ] || die "the simulated vCenter is not ready after $start_seconds s, see $log"
 		sleep 0.1

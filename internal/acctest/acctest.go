@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +79,9 @@ func newEnv(tb testing.TB, m mode, opts []testkit.Options) *Env {
 	if len(opts) > 0 {
 		options = opts[0]
 	}
+	if r, ok := m.(*remote); ok {
+		options.Guests.Gateway = r.boot
+	}
 	env := &Env{VCenter: testkit.Start(tb, options), tb: tb, mode: m}
 	m.start(tb)
 	tb.Cleanup(func() { m.stop(tb) })
@@ -106,13 +110,13 @@ func (e *Env) Restart() {
 
 // ProviderConfig is the provider block of the test's world.
 func (e *Env) ProviderConfig() string {
-	text := "provider \"palette\" {\n"
+	var text strings.Builder
+	text.WriteString("provider \"palette\" {\n")
 	settings := e.mode.settings()
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		value := settings[name]
-		text += fmt.Sprintf("  %s = %q\n", name, value)
+		fmt.Fprintf(&text, "  %s = %q\n", name, settings[name])
 	}
-	return text + "}\n"
+	return text.String() + "}\n"
 }
 
 // Setenv has the environment stand in for the provider block, until the test ends.

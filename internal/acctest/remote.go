@@ -2,12 +2,20 @@ package acctest
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +39,10 @@ type remote struct {
 	token    string
 	ca       string
 	gateways []*RemoteGateway
+	// guests has a directory for each VM that is a gateway.
+	guests string
+	mu     sync.Mutex
+	disks  map[string]*sync.Mutex
 
 	ended   chan error
 	stopHub context.CancelFunc
@@ -38,7 +50,7 @@ type remote struct {
 
 func newRemote(tb testing.TB) *remote {
 	tb.Helper()
-	return &remote{dataDir: filepath.Join(tb.TempDir(), "hub"), listen: "127.0.0.1:0"}
+	return &remote{dataDir: filepath.Join(tb.TempDir(), "hub"), guests: tb.TempDir(), listen: "127.0.0.1:0"}
 }
 
 // RemoteGateway is a gateway of a remote world: one process, with a directory of its own.
@@ -147,14 +159,75 @@ func (m *remote) startGateway(tb testing.TB, g *RemoteGateway) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	g.stop, g.ended = cancel, make(chan error, 1)
-	go func() {
-		g.ended <- agent.Run(ctx, agent.Config{
-			DataDir: g.dataDir, Version: "test", Log: testLog(), Pace: pace,
-			// The simulated vCenter is on the same machine.
-			Policy: &policy.Policy{AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
-		})
-	}()
+	go func() { g.ended <- runAgent(ctx, g.dataDir) }()
 	m.awaitOnline(tb, g)
+}
+
+func runAgent(ctx context.Context, dataDir string) error {
+	return agent.Run(ctx, agent.Config{
+		DataDir: dataDir, Version: "test", Log: testLog(), Pace: pace,
+		// The simulated vCenter is on the same machine.
+		Policy: &policy.Policy{AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
+	})
+}
+
+// boot is a guest that becomes a gateway: it fetches the program, pairs once, and runs.
+func (m *remote) boot(ctx context.Context, guest testkit.GatewayBoot) error {
+	// An earlier boot may still be stopping.
+	unlock := m.lockDisk(guest.Disk)
+	defer unlock()
+	dir := filepath.Join(m.guests, guest.Disk)
+	if _, err := os.Stat(filepath.Join(dir, "identity.json")); errors.Is(err, fs.ErrNotExist) {
+		if err := checkProgram(ctx, guest); err != nil {
+			return err
+		}
+		_, err := agent.Pair(ctx, agent.PairConfig{
+			Hub: guest.Boot.Hub, Token: guest.Boot.Token, Name: guest.VM, DataDir: dir, OuterCA: guest.Boot.CA, Version: "test",
+		})
+		if err != nil {
+			return fmt.Errorf("pairing %s: %w", guest.VM, err)
+		}
+	}
+	return runAgent(ctx, dir)
+}
+
+func (m *remote) lockDisk(disk string) (unlock func()) {
+	m.mu.Lock()
+	if m.disks == nil {
+		m.disks = map[string]*sync.Mutex{}
+	}
+	if m.disks[disk] == nil {
+		m.disks[disk] = &sync.Mutex{}
+	}
+	lock := m.disks[disk]
+	m.mu.Unlock()
+	lock.Lock()
+	return lock.Unlock
+}
+
+// checkProgram fetches what the guest would install, and compares its digest.
+func checkProgram(ctx context.Context, guest testkit.GatewayBoot) error {
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(guest.Boot.CA))
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	defer client.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, guest.Boot.Hub+hubapi.PathDownloadGateway, nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	digest := sha256.New()
+	if _, err := io.Copy(digest, response.Body); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(digest.Sum(nil)); response.StatusCode != http.StatusOK || got != guest.Boot.Digest {
+		return fmt.Errorf("%s: the program has digest %s, want %s", response.Status, got, guest.Boot.Digest)
+	}
+	return nil
 }
 
 func (m *remote) awaitOnline(tb testing.TB, g *RemoteGateway) {

@@ -148,7 +148,8 @@ func (a *Appliance) machines(ctx context.Context) ([]cluster.Machine, error) {
 func (a *Appliance) prepare(ctx context.Context) (*cluster.TemplateFacts, error) {
 	s := a.spec
 	facts, err := a.session.Facts(ctx, cluster.Spec{
-		Datacenter: s.Datacenter, Folder: s.Folder, Template: s.Template, ControlPlane: cluster.Pool{Placements: []cluster.Placement{s.placement()}},
+		Datacenter: s.Datacenter, Folder: s.Folder, Template: s.Template,
+		ControlPlane: cluster.Pool{Placements: []cluster.Placement{s.placement()}},
 	}, nil)
 	switch {
 	case err != nil:

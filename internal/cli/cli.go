@@ -59,7 +59,8 @@ func servePlugin(ctx context.Context, version string, args []string) error {
 	}
 	hub := embedded.New(version, pluginLog(os.Stderr, os.Getenv))
 	open := func(_ context.Context, dataDir string) (http.RoundTripper, error) { return hub.Transport(dataDir) }
-	err := providerserver.Serve(ctx, provider.New(version, open, provider.WithDeployer(deployer.New(version))), providerserver.ServeOpts{Address: Address, Debug: *debug})
+	palette := provider.New(version, open, provider.WithDeployer(deployer.New(version)))
+	err := providerserver.Serve(ctx, palette, providerserver.ServeOpts{Address: Address, Debug: *debug})
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 	defer cancel()
 	if closeErr := hub.Close(closing); err == nil && closeErr != nil {

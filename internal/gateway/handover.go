@@ -83,7 +83,7 @@ func (g *Gateway) prove(ctx context.Context, made anchor, password string) error
 	if made.knows(password) {
 		return nil
 	}
-	session, err := vsphere.Open(ctx, g.accounts.sessionConfig(made.VCenter, made.Username, password, made.Trust))
+	session, err := vsphere.Open(ctx, g.accounts.sessionConfig(made.VCenter, made.Username, password, vsphere.Trust(made.Trust)))
 	if err != nil {
 		return err
 	}

@@ -212,7 +212,7 @@ func anchored(t *testing.T, by gateway.Identity, vc *testkit.VCenter) gatewayapi
 		"secrets": map[string]any{},
 		"anchor": map[string]any{
 			"vcenter": vc.Host(), "username": vc.Username(), "password": vc.Password(),
-			"trust": map[string]any{"CACertificate": vc.CACertificate()},
+			"trust": map[string]any{"ca_certificate": vc.CACertificate()},
 		},
 	})
 	if err != nil {

@@ -48,19 +48,23 @@ func TestInventoryProblemIsOnItsAttribute(t *testing.T) {
 		want   string
 	}{
 		"Place": {
-			"The place is looked for first.", inventory.Query{ComputeCluster: "a", AccessibleFrom: "a"},
+			"The place is looked for first.",
+			inventory.Query{ComputeCluster: "a", AccessibleFrom: "a"},
 			&vsphere.NotFoundError{Kind: "compute cluster", Name: "a"}, "/compute_cluster",
 		},
 		"From": {
-			"The other compute cluster has an attribute of its own.", inventory.Query{ComputeCluster: "b", AccessibleFrom: "a"},
+			"The other compute cluster has an attribute of its own.",
+			inventory.Query{ComputeCluster: "b", AccessibleFrom: "a"},
 			&vsphere.NotFoundError{Kind: "compute cluster", Name: "a"}, "/accessible_from",
 		},
 		"Ambiguous": {
-			"A name that fits several is at fault as well.", inventory.Query{AccessibleFrom: "a"},
+			"A name that fits several is at fault as well.",
+			inventory.Query{AccessibleFrom: "a"},
 			&vsphere.AmbiguousError{Kind: "compute cluster", Name: "a"}, "/accessible_from",
 		},
 		"Datacenter": {
-			"Another kind of object is another attribute.", inventory.Query{Datacenter: "a", AccessibleFrom: "a"},
+			"Another kind of object is another attribute.",
+			inventory.Query{Datacenter: "a", AccessibleFrom: "a"},
 			&vsphere.NotFoundError{Kind: "datacenter", Name: "a"}, "/datacenter",
 		},
 		"Others": {

@@ -24,14 +24,14 @@ type clusterSecrets struct {
 // that lies can make up an account that leads to a vCenter of its own; but it cannot open the anchor, and so cannot have
 // the secrets of a cluster that exists put into machines there.
 type anchor struct {
-	VCenter  string        `json:"vcenter"`
-	Username string        `json:"username"`
-	Trust    vsphere.Trust `json:"trust"`
-	Password string        `json:"password"`
+	VCenter  string       `json:"vcenter"`
+	Username string       `json:"username"`
+	Trust    hubapi.Trust `json:"trust"`
+	Password string       `json:"password"`
 }
 
 func anchorAt(login vsphere.Login) anchor {
-	return anchor{VCenter: login.Host, Username: login.Username, Trust: login.Trust, Password: login.Password}
+	return anchor{VCenter: login.Host, Username: login.Username, Trust: hubapi.Trust(login.Trust), Password: login.Password}
 }
 
 // holds tells whether a login that has succeeded is the owner's: at the same vCenter, or with the same password. What else
@@ -46,7 +46,7 @@ func (a anchor) same(login vsphere.Login) bool {
 }
 
 func (a anchor) at(login vsphere.Login) bool {
-	return a.VCenter == login.Host && sameTrust(a.Trust, login.Trust)
+	return a.VCenter == login.Host && sameTrust(a.Trust, hubapi.Trust(login.Trust))
 }
 
 // knows tells whether somebody has the password.
@@ -54,7 +54,7 @@ func (a anchor) knows(password string) bool {
 	return subtle.ConstantTimeCompare([]byte(a.Password), []byte(password)) == 1
 }
 
-func sameTrust(a, b vsphere.Trust) bool {
+func sameTrust(a, b hubapi.Trust) bool {
 	return a.CACertificate == b.CACertificate && a.Insecure == b.Insecure && slices.Equal(a.Thumbprints, b.Thumbprints)
 }
 

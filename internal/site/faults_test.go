@@ -168,3 +168,19 @@ func TestSiteReconnect(t *testing.T) {
 		t.Logf("the gateway was back %s after the hub", took)
 	}
 }
+
+// TestSiteClockSkew has the clocks of hub and gateway ten minutes apart, either way.
+func TestSiteClockSkew(t *testing.T) {
+	for name, skew := range map[string]time.Duration{"HubAhead": 10 * time.Minute, "HubBehind": -10 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // Most of it is waiting for processes.
+			s := withGateway(t, site.Options{VCenter: unhurried, HubSkew: skew, Replicas: 2})
+			holder := s.Holder(takeoverLimit)
+			strikeDuringApply(t, s, fault{
+				reason: "leases are measured, not compared",
+				strike: func(*site.Site) { holder.Kill() },
+				mend:   func(*site.Site) { holder.Start() },
+			})
+		})
+	}
+}

@@ -4,14 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"testing"
 	"time"
 )
@@ -37,19 +38,39 @@ func (s *Site) newHub(name, addr string) *Hub {
 	command := []string{
 		Binary(s.tb), "hub", "run", "--listen", addr, "--data-dir", h.dataDir,
 		"--tls-cert", s.tls.file, "--tls-key", s.tls.key,
-		// Instances that share records share what encrypts them.
-		"--secret-file", filepath.Join(s.dir, "hub.secret"),
+		"--secret-file", s.secretFile(),
 	}
 	if s.options.Database != "" {
 		command = append(command, "--database", s.options.Database)
 	}
-	h.Process = newProcess(s.tb, s.middle, name, s.dir, slices.Concat(command, s.options.HubArgs))
+	command = append(command, s.options.HubArgs...)
+	var env []string
+	if s.options.HubSkew != 0 {
+		command, env = []string{os.Args[0]}, []string{hubVariable + "=" + s.wrongHub(h)}
+	}
+	h.Process = newProcess(s.tb, s.middle, name, s.dir, command, env...)
 	h.client = &http.Client{Transport: s.transport(s.middle), Timeout: 5 * time.Second}
 	s.tb.Cleanup(h.client.CloseIdleConnections)
 	h.Start()
 	h.AwaitReady()
 	return h
 }
+
+// wrongHub is what a hub whose clock is wrong is told.
+func (s *Site) wrongHub(h *Hub) string {
+	s.tb.Helper()
+	text, err := json.Marshal(wrongHub{
+		Listen: h.Addr, DataDir: h.dataDir, Database: s.options.Database, TLSCert: s.tls.file, TLSKey: s.tls.key,
+		SecretFile: s.secretFile(), Skew: s.options.HubSkew,
+	})
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return string(text)
+}
+
+// secretFile is what instances that share records share, too.
+func (s *Site) secretFile() string { return filepath.Join(s.dir, "hub.secret") }
 
 // AwaitReady waits until the instance says that it is ready.
 func (h *Hub) AwaitReady() {

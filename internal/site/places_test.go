@@ -1,10 +1,13 @@
 package site_test
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/site"
 )
 
@@ -48,4 +51,36 @@ func privateNetwork(t *testing.T, cut time.Duration) {
 		lasts:  cut,
 		mend:   func(s *site.Site) { s.RestoreUplink() },
 	})
+}
+
+// noticeLimit is how long both sides may take a silent path for a good one.
+const noticeLimit = 25*time.Second + noticeSlack
+
+// noticeSlack is for a machine that has other things to do.
+const noticeSlack = 2 * time.Second
+
+// TestSiteLongSilentPath drops every packet between gateway and hub, without a reset, and measures how long it takes both
+// of them to notice, and to come together again.
+func TestSiteLongSilentPath(t *testing.T) {
+	t.Parallel() // Most of it is waiting for processes.
+	site.NeedPlaces(t)
+	s := withGateway(t, site.Options{Places: true})
+	s.CutUplink()
+	began := time.Now()
+	site.Eventually(t, noticeLimit, "the hub notices", func() error {
+		if state := s.Gateway().Status.State; state != hubapi.GatewayOffline {
+			return fmt.Errorf("the gateway is %s", state)
+		}
+		return nil
+	})
+	s.Took("the hub noticed", began)
+	site.Eventually(t, noticeLimit-time.Since(began), "the gateway notices", func() error {
+		if _, err := s.Replicas[0].Get("/readyz"); err == nil {
+			return errors.New("it says that it is ready")
+		}
+		return nil
+	})
+	s.Took("the gateway noticed", began)
+	s.RestoreUplink()
+	t.Logf("connected again after %s", s.AwaitConnected(s.Replicas[0]))
 }

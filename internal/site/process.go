@@ -47,6 +47,9 @@ func newProcess(tb testing.TB, place Place, name, logDir string, command []strin
 	return p
 }
 
+// Name is what the process is called in the site.
+func (p *Process) Name() string { return p.name }
+
 // Start starts the process.
 func (p *Process) Start() {
 	p.tb.Helper()

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"io"
 	"io/fs"
 	"os"
@@ -27,18 +28,27 @@ type secret struct {
 
 // found returns in which of its usual forms a secret stands in a text.
 func (s secret) found(text []byte) string {
-	forms := map[string]string{
-		"as it is":           s.value,
-		"in base64":          strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(s.value)), "="),
-		"in URL-safe base64": base64.RawURLEncoding.EncodeToString([]byte(s.value)),
-		"in hexadecimal":     hex.EncodeToString([]byte(s.value)),
+	if bytes.Contains(text, []byte(s.value)) {
+		return "as it is"
 	}
-	for form, looked := range forms {
-		if bytes.Contains(text, []byte(looked)) {
-			return form
+	if bytes.Contains(bytes.ToLower(text), []byte(hex.EncodeToString([]byte(s.value)))) {
+		return "in hexadecimal"
+	}
+	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		for before := range 3 {
+			if bytes.Contains(text, []byte(inside(encoding, s.value, before))) {
+				return "in base64"
+			}
 		}
 	}
 	return ""
+}
+
+// inside is what base64 makes of a secret wherever it stands in what is encoded: each character is six bits, and those
+// that also hold bits of what stands before or behind are left out.
+func inside(encoding *base64.Encoding, value string, before int) string {
+	encoded := encoding.EncodeToString(append(make([]byte, before), value...))
+	return encoded[(before*8+5)/6 : (before+len(value))*8/6]
 }
 
 // TestSiteSecrets runs a whole scenario with everything logged, errors included, and then looks for its
@@ -72,8 +82,15 @@ func TestSiteSecrets(t *testing.T) {
 	if out, err := tf.Run("apply", "-auto-approve", "-input=false", "-no-color"); err == nil {
 		t.Fatalf("a wrong password was accepted:\n%s", out)
 	}
+	tf.Setenv("PALETTE_TOKEN", wrongToken)
+	if out, err := tf.Run("plan", "-input=false", "-no-color"); err == nil {
+		t.Fatalf("a wrong token was accepted:\n%s", out)
+	}
+	secrets = append(secrets, secret{name: "a wrong token", value: wrongToken})
+	secrets = append(secrets, keysOf(t, s)...)
 	texts := map[string][]byte{"the answer to a used pairing token": []byte(refused)}
 	collectMetrics(t, s, texts)
+	collectAudit(t, s, texts)
 	collectBundle(t, s, texts)
 	collectFiles(t, s.Path("."), texts)
 	for where, text := range texts {
@@ -86,7 +103,46 @@ func TestSiteSecrets(t *testing.T) {
 	t.Logf("looked for %d secrets in %d places", len(secrets), len(texts))
 }
 
-const wrongPassword = "n0t-the-Pa55word-at-all"
+const (
+	wrongPassword = "n0t-the-Pa55word-at-all"
+	wrongToken    = "palette_00000000_bm90LXRoZS10b2tlbi1hdC1hbGwtYnV0LWFzLWxvbmc"
+)
+
+// keysOf are the private keys that belong to one process alone.
+func keysOf(t *testing.T, s *site.Site) []secret {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.Replicas[0].Dir, "identity.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys struct {
+		TLS      []byte `json:"tls_key"`
+		Identity []byte `json:"identity_key"`
+		Sealing  []byte `json:"sealing_key"`
+	}
+	if err := json.Unmarshal(text, &keys); err != nil {
+		t.Fatal(err)
+	}
+	hub, err := os.ReadFile(s.Path("hub.secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateways := []string{s.Replicas[0].Name + "/*", "spare/*"}
+	found := []secret{
+		{name: "a replica's TLS key", value: string(keys.TLS), belongs: gateways},
+		{name: "a replica's identity key", value: string(keys.Identity), belongs: gateways},
+		{name: "the gateway's sealing key", value: string(keys.Sealing), belongs: gateways},
+		{name: "the hub's secret", value: string(hub), belongs: []string{"hub.secret"}},
+		// Whatever has one: the cluster's authorities, the hub's.
+		{name: "a private key", value: "PRIVATE KEY-----", belongs: []string{"hub.key", s.Replicas[0].Name + "/*", "spare/*"}},
+	}
+	for _, key := range found {
+		if len(key.value) < 16 {
+			t.Fatalf("there is no %s to look for", key.name)
+		}
+	}
+	return found
+}
 
 func (s secret) mayStandIn(where string) bool {
 	for _, pattern := range s.belongs {
@@ -130,6 +186,17 @@ func collectMetrics(t *testing.T, s *site.Site, texts map[string][]byte) {
 			t.Fatalf("the gateway's metrics: %v", err)
 		}
 		texts["the gateway's metrics"] = []byte(text)
+	}
+}
+
+func collectAudit(t *testing.T, s *site.Site, texts map[string][]byte) {
+	t.Helper()
+	entries, err := s.Client.Audit(t.Context(), 0, 1000)
+	if err != nil || len(entries) == 0 {
+		t.Fatalf("the audit log has %d entries: %v", len(entries), err)
+	}
+	if texts["the audit log"], err = json.Marshal(entries); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -184,4 +251,22 @@ func unpack(name string, text []byte, texts map[string][]byte) error {
 		texts[name+": "+member.Name] = text
 	}
 	return nil
+}
+
+func TestSecretIsFound(t *testing.T) {
+	looked := secret{value: "n0t-to-be-se3n?"}
+	for before := range 4 {
+		hidden := []byte(strings.Repeat("x", before) + looked.value + "yz")
+		for form, text := range map[string][]byte{
+			"as it is": hidden, "in base64": []byte(base64.StdEncoding.EncodeToString(hidden)),
+			"in hexadecimal": []byte(strings.ToUpper(hex.EncodeToString(hidden))),
+		} {
+			if got := looked.found(text); got != form {
+				t.Errorf("%s, with %d bytes before it: found %q", form, before, got)
+			}
+		}
+	}
+	if got := looked.found([]byte("n0t-to-be-seen?")); got != "" {
+		t.Errorf("found %s where it is not", got)
+	}
 }

@@ -28,6 +28,8 @@ type Options struct {
 	// Hurried has gateways look at their vCenters without a pause, for tests that begin the same again and again. They are
 	// the test's own binary then, so the package needs a TestMain that calls Main.
 	Hurried bool
+	// HubSkew is how far the hubs' clock is ahead of everybody else's. They are the test's own binary, too.
+	HubSkew time.Duration
 	// HubArgs and GatewayArgs are added to the command lines.
 	HubArgs, GatewayArgs []string
 }

@@ -76,6 +76,9 @@ func (g *guest) boot() error {
 			return err
 		}
 	}
+	if is, err := g.becomeGateway(); is {
+		return err
+	}
 	p, err := g.read()
 	if err != nil {
 		return err

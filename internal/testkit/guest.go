@@ -22,6 +22,8 @@ type GuestOptions struct {
 	JoinTimeout time.Duration
 	// OnReport is told every report of a guest, in order for each VM. It must not call the VCenter.
 	OnReport func(Report)
+	// Gateway runs guests that become gateways. It must not call the VCenter.
+	Gateway Gateways
 }
 
 // Report is what a guest says of its boot.
@@ -68,6 +70,7 @@ type guests struct {
 // disk is what a guest finds of an earlier boot.
 type disk struct {
 	payload *payload.Payload
+	gateway *payload.Gateway
 	joined  bool
 }
 

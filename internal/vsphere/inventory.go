@@ -162,11 +162,9 @@ func (c scope) datastores(t *tree) []inventory.Datastore {
 			continue
 		}
 		datastore := n.datastore(mounted, clusters)
-		if from := c.accessibleFrom; from != nil &&
-			!(datastore.Accessible && slices.Contains(datastore.AccessibleFrom, from.path())) {
-			continue
+		if c.accessibleFrom == nil || datastore.Accessible && slices.Contains(datastore.AccessibleFrom, c.accessibleFrom.path()) {
+			out = append(out, datastore)
 		}
-		out = append(out, datastore)
 	}
 	return out
 }

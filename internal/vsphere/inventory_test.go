@@ -108,7 +108,8 @@ func TestAccessibleFrom(t *testing.T) {
 		})
 	}
 	known := newTree([]object{
-		{ref: ref(typeDatacenter, "dc"), props: props{"name": "dc"}}, compute("a", "a1", "a2"), compute("extra-a", "x1"), compute("empty"),
+		{ref: ref(typeDatacenter, "dc"), props: props{"name": "dc"}},
+		compute("a", "a1", "a2"), compute("extra-a", "x1"), compute("empty"),
 		entity(typeHost, "a1", "dc", props{}), entity(typeHost, "a2", "dc", props{}), entity(typeHost, "x1", "dc", props{}),
 		store("all", true, "a1", "a2", "x1"), store("half", true, "a1", "x1"), store("away", false, "a1", "a2"),
 		store("lone", true, "a1", "a2"),

@@ -26,7 +26,7 @@ func (d Deployer) Apply(
 ) ([]gateway.DeployedMachine, error) {
 	a, err := d.open(ctx, want)
 	if err != nil {
-		return nil, err
+		return nil, &gateway.NothingMadeError{Err: err}
 	}
 	made, err := a.Apply(ctx, replicas)
 	err = errors.Join(err, a.Close(context.WithoutCancel(ctx)))

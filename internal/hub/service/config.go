@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/access"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
@@ -45,6 +46,8 @@ type Config struct {
 	// System is the gateway beside the hub; nil is none.
 	System  *System
 	Version string
+	// Clock may be nil: the system's.
+	Clock func() time.Time
 	// Log may be nil.
 	Log *slog.Logger
 	// Out is told what a person has to know at the start; nil is nobody.
@@ -80,6 +83,11 @@ func (c *Config) check() error {
 	}
 	if c.shared() && c.SecretFile == "" {
 		return errors.New("hubs that share a database share a secret, too: give each the same secret file")
+	}
+	// The gateway beside a hub has no lease: two of them would do everything twice.
+	if c.shared() && c.System != nil {
+		return errors.New("a gateway inside the hub is for a hub that has its records to itself: " +
+			"beside hubs that share a database run a gateway of its own")
 	}
 	if c.AdvertiseURL != "" {
 		u, err := url.Parse(c.AdvertiseURL)

@@ -72,7 +72,7 @@ func (s *service) open(ctx context.Context) error {
 		return err
 	}
 	h, err := hub.New(hub.Config{
-		Store: s.records, Gateways: s.sessions, Pin: pin, Version: s.cfg.Version, Log: s.cfg.Log,
+		Store: s.records, Gateways: s.sessions, Pin: pin, Version: s.cfg.Version, Log: s.cfg.Log, Clock: s.cfg.Clock,
 		Authenticate: s.guard.Authenticate, Good: s.guard.Good, Source: s.cfg.Proxies.Source,
 		Audit: s.records.AppendAudit, Instrument: s.metrics.instrument,
 	})

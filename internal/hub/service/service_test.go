@@ -206,11 +206,14 @@ func TestConfigs(t *testing.T) {
 		"plain with a certificate": {DataDir: dir, PlainHTTP: true, TLSCert: "x", TLSKey: "y"},
 		"no such certificate":      {DataDir: dir, TLSCert: filepath.Join(dir, "x"), TLSKey: filepath.Join(dir, "y")},
 		"PostgreSQL, no secret":    {DataDir: dir, Database: "postgres://127.0.0.1:1/x"},
-		"a file for a database":    {DataDir: dir, Database: "hub.db"},
-		"odd URL":                  {DataDir: dir, AdvertiseURL: "hub.example.com"},
-		"no such OIDC file":        {DataDir: dir, OIDCConfig: filepath.Join(dir, "x")},
-		"odd address":              {DataDir: dir, Listen: "nowhere:x"},
-		"odd metrics address":      {DataDir: dir, Listen: "127.0.0.1:0", MetricsListen: "nowhere:x"},
+		"PostgreSQL, a gateway inside": {
+			DataDir: dir, Database: "postgres://127.0.0.1:1/x", SecretFile: filepath.Join(dir, "s"), System: &service.System{ID: "x"},
+		},
+		"a file for a database": {DataDir: dir, Database: "hub.db"},
+		"odd URL":               {DataDir: dir, AdvertiseURL: "hub.example.com"},
+		"no such OIDC file":     {DataDir: dir, OIDCConfig: filepath.Join(dir, "x")},
+		"odd address":           {DataDir: dir, Listen: "nowhere:x"},
+		"odd metrics address":   {DataDir: dir, Listen: "127.0.0.1:0", MetricsListen: "nowhere:x"},
 	} {
 		cfg.Ready = func(service.Addresses) { t.Errorf("%s: it runs", reason) }
 		ctx, stop := context.WithCancel(t.Context())

@@ -25,13 +25,13 @@ func (s *service) openSessions(ctx context.Context) (pin []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ca, err := authority.Open(ctx, s.records, [secretSize]byte(secret), nil)
+	ca, err := authority.Open(ctx, s.records, [secretSize]byte(secret), s.cfg.Clock)
 	if err != nil {
 		return nil, err
 	}
 	cfg := sessions.Config{
 		Store: s.records, Authority: ca, Instance: onlyInstance, Version: s.cfg.Version, Log: s.cfg.Log,
-		Source: s.cfg.Proxies.Source, URL: s.cfg.AdvertiseURL,
+		Source: s.cfg.Proxies.Source, URL: s.cfg.AdvertiseURL, Clock: s.cfg.Clock,
 	}
 	if s.cfg.shared() {
 		cfg.Instance = uuid.NewString()

@@ -160,8 +160,8 @@ func (m *model) boundKnown() bool {
 
 // sameWishes tells whether two models ask the same of the hub, whatever was computed.
 func (m *model) sameWishes(other *model) bool {
-	return m.Name.Equal(other.Name) && m.GatewayID.Equal(other.GatewayID) && m.GatewayKey.Equal(other.GatewayKey) && m.VCenter.Equal(other.VCenter) &&
-		m.Username.Equal(other.Username) && m.PasswordWOVersion.Equal(other.PasswordWOVersion) &&
+	return m.Name.Equal(other.Name) && m.GatewayID.Equal(other.GatewayID) && m.GatewayKey.Equal(other.GatewayKey) &&
+		m.VCenter.Equal(other.VCenter) && m.Username.Equal(other.Username) && m.PasswordWOVersion.Equal(other.PasswordWOVersion) &&
 		m.CACertificate.Equal(other.CACertificate) && m.Thumbprints.Equal(other.Thumbprints) &&
 		m.Insecure.Equal(other.Insecure) && m.Verify.Equal(other.Verify) && m.Timeouts.Equal(other.Timeouts)
 }

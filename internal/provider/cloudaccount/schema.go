@@ -43,7 +43,9 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 			},
 			"gateway_id": schema.StringAttribute{
 				Optional: true, Computed: true,
-				MarkdownDescription: "Id of the gateway that reaches the vCenter. " + tfkit.DefaultGatewayText + " A change moves the account's clusters to the other gateway without touching a machine; both gateways have to " +
+				MarkdownDescription: "Id of the gateway that reaches the vCenter. " + tfkit.DefaultGatewayText +
+					" A change moves the account's clusters to the other gateway without touching a " +
+					"machine; both gateways have to " +
 					"be online. " + boundNote,
 				PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
 				Validators:    []validator.String{tfkit.GatewayID()},

@@ -54,7 +54,7 @@ func applianceSchema() schema.SingleNestedAttribute {
 			"password_wo": schema.StringAttribute{
 				Optional: true, Sensitive: true, WriteOnly: true,
 				MarkdownDescription: "Password of the user. It is write-only. To destroy the VMs later, the provider keeps it encrypted in " +
-					"private state with a key that only the hub has; neither is worth anything without the other. Needed at create and " +
+					"`appliance_access`, with a key that only the hub has; neither is worth anything without the other. Needed at create and " +
 					"whenever `password_wo_version` changes.",
 				Validators: []validator.String{stringvalidator.LengthAtLeast(1)},
 			},

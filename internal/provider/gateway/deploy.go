@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -31,12 +32,11 @@ func readPassword(ctx context.Context, config tfsdk.Config, m *model) (string, d
 // deploy makes the VMs of the appliance what the plan says, and returns the gateway as it is then.
 func (r *Resource) deploy(
 	ctx context.Context, plan *model, g *hubapi.Gateway, secret, fingerprint string, limit time.Duration, diags *diag.Diagnostics,
-) (sealedPassword, *hubapi.Gateway) {
-	var kept sealedPassword
+) *hubapi.Gateway {
 	a, d := plan.appliance(ctx)
 	diags.Append(d...)
 	if a == nil || diags.HasError() {
-		return kept, g
+		return g
 	}
 	a.PasswordWO = types.StringValue(secret)
 	access, d := a.access(ctx, g.ID)
@@ -48,7 +48,7 @@ func (r *Resource) deploy(
 		diags.AddAttributeError(path.Root("pairing_ttl"), "Invalid Duration", err.Error())
 	}
 	if diags.HasError() {
-		return kept, g
+		return g
 	}
 	hub := newReplicas(r.client, g, fingerprint)
 	hub.ttl, hub.wait, hub.boot = ttl, limit, b
@@ -57,15 +57,21 @@ func (r *Resource) deploy(
 	deployment, d := a.deployment(ctx, g.ID, g.Name, hub.boot)
 	diags.Append(d...)
 	if diags.HasError() {
-		return kept, g
+		return g
 	}
 	// What can destroy the VMs is kept before there are any.
-	if kept, err = keepPassword(ctx, r.client, g.ID, access, secret); err != nil {
+	kept, err := keepPassword(ctx, r.client, g.ID, access, secret)
+	if err != nil {
 		tfkit.AppendError(diags, "Deploy", "Appliance", err)
-		return kept, g
+		return g
 	}
+	before := plan.Access
+	plan.Access = types.StringValue(kept)
 	machines, err := r.deployer.Apply(ctx, deployment, hub)
 	if err != nil {
+		if _, nothing := errors.AsType[*NothingMadeError](err); nothing {
+			plan.Access = before
+		}
 		tfkit.AppendError(diags, "Deploy", "Appliance", tfkit.MoveField(err, "/gateway_id", ""))
 	} else {
 		plan.Machines, d = machinesFromAPI(ctx, machines)
@@ -74,13 +80,13 @@ func (r *Resource) deploy(
 	now, err := r.client.Gateway(context.WithoutCancel(ctx), g.ID)
 	if err != nil {
 		tfkit.AppendError(diags, "Read", noun, err)
-		return kept, g
+		return g
 	}
-	return kept, now
+	return now
 }
 
 // undeploy destroys the VMs of an appliance that is no longer wanted.
-func (r *Resource) undeploy(ctx context.Context, state *model, kept sealedPassword, secret string, diags *diag.Diagnostics) {
+func (r *Resource) undeploy(ctx context.Context, state *model, diags *diag.Diagnostics) {
 	a, d := state.appliance(ctx)
 	diags.Append(d...)
 	if a == nil || diags.HasError() {
@@ -89,15 +95,12 @@ func (r *Resource) undeploy(ctx context.Context, state *model, kept sealedPasswo
 	id := state.ID.ValueString()
 	access, d := a.access(ctx, id)
 	diags.Append(d...)
-	if secret == "" {
-		var err error
-		secret, err = openPassword(ctx, r.client, id, access, kept)
-		if err != nil {
-			diags.AddError("Unable to Destroy Appliance", "The password of the vCenter, which is needed to destroy the gateway's VMs, is not at "+
-				"hand: "+err.Error()+".\n\nRaise password_wo_version in the appliance block and apply, so that it is kept again; or "+
-				"destroy the VMs in the vCenter and take the gateway out of the state with terraform state rm.")
-			return
-		}
+	secret, err := openPassword(ctx, r.client, id, access, state.Access.ValueString())
+	if err != nil {
+		diags.AddError("Unable to Destroy Appliance", "The password of the vCenter, which is needed to destroy the gateway's VMs, is not at "+
+			"hand: "+err.Error()+".\n\nRaise password_wo_version in the appliance block and apply, so that it is kept again; or "+
+			"destroy the VMs in the vCenter and take the gateway out of the state with terraform state rm.")
+		return
 	}
 	a.PasswordWO = types.StringValue(secret)
 	deployment, d := a.deployment(ctx, id, state.Name.ValueString(), boot{})
@@ -112,12 +115,15 @@ func (r *Resource) undeploy(ctx context.Context, state *model, kept sealedPasswo
 		tfkit.AppendError(diags, "Destroy", "Appliance", err)
 		return
 	}
-	r.forget(ctx, state, diags)
+	r.forget(ctx, id, state.machineNames(ctx), diags)
 }
 
 // forget revokes the replicas of VMs that are gone.
-func (r *Resource) forget(ctx context.Context, state *model, diags *diag.Diagnostics) {
-	g, err := r.client.Gateway(ctx, state.ID.ValueString())
+func (r *Resource) forget(ctx context.Context, id string, names []string, diags *diag.Diagnostics) {
+	if len(names) == 0 {
+		return
+	}
+	g, err := r.client.Gateway(ctx, id)
 	if errors.Is(err, hubapi.ErrNotFound) {
 		return
 	}
@@ -126,7 +132,7 @@ func (r *Resource) forget(ctx context.Context, state *model, diags *diag.Diagnos
 		return
 	}
 	hub := newReplicas(r.client, g, "")
-	for _, name := range state.machineNames(ctx) {
+	for _, name := range names {
 		if err := hub.Forget(ctx, name); err != nil {
 			tfkit.AppendError(diags, "Revoke", "Replica", err)
 		}
@@ -168,34 +174,39 @@ func (m *model) lost(ctx context.Context) bool {
 // done.
 func (r *Resource) redeploy(
 	ctx context.Context, plan, state *model, wanted types.Object, g *hubapi.Gateway, secret, fingerprint string,
-	limit time.Duration, kept *sealedPassword, diags *diag.Diagnostics,
+	limit time.Duration, diags *diag.Diagnostics,
 ) *hubapi.Gateway {
 	if wanted.IsNull() {
-		if r.undeploy(ctx, state, *kept, "", diags); !diags.HasError() {
-			plan.Appliance, plan.Machines, *kept = wanted, types.ListValueMust(machineType, nil), sealedPassword{}
+		if r.undeploy(ctx, state, diags); !diags.HasError() {
+			plan.Appliance, plan.Machines, plan.Access = wanted, types.ListValueMust(machineType, nil), types.StringNull()
 		}
 		return r.again(ctx, g)
 	}
 	next := *plan
 	next.Appliance = wanted
 	if secret == "" {
-		secret = r.keptPassword(ctx, &next, *kept, diags)
+		secret = r.keptPassword(ctx, &next, state.Access.ValueString(), diags)
 	}
 	if diags.HasError() {
 		return g
 	}
-	sealed, g := r.deploy(ctx, &next, g, secret, fingerprint, limit, diags)
-	if len(sealed.Sealed) > 0 {
-		*kept = sealed
+	g = r.deploy(ctx, &next, g, secret, fingerprint, limit, diags)
+	if diags.HasError() && state.Appliance.IsNull() && !next.Access.IsUnknown() {
+		// VMs may have been made, and have to be destroyed when nobody wants them any more.
+		plan.Appliance, plan.Access = wanted, next.Access
 	}
-	if !diags.HasError() {
-		plan.Appliance, plan.Machines = wanted, next.Machines
+	if diags.HasError() {
+		return g
 	}
+	plan.Appliance, plan.Machines, plan.Access = wanted, next.Machines, next.Access
+	stand := next.machineNames(ctx)
+	r.forget(ctx, g.ID, slices.DeleteFunc(state.machineNames(ctx), func(name string) bool { return slices.Contains(stand, name) }), diags)
+	g = r.again(ctx, g)
 	return g
 }
 
 // keptPassword is the password of an apply that has none in its configuration.
-func (r *Resource) keptPassword(ctx context.Context, m *model, kept sealedPassword, diags *diag.Diagnostics) string {
+func (r *Resource) keptPassword(ctx context.Context, m *model, kept string, diags *diag.Diagnostics) string {
 	a, d := m.appliance(ctx)
 	diags.Append(d...)
 	if a == nil || diags.HasError() {

@@ -10,6 +10,15 @@ type Deployer interface {
 	Destroy(ctx context.Context, a Deployment, say func(ctx context.Context, message string)) error
 }
 
+// NothingMadeError is what a deployer returns that could not even begin, such as one that was not let in.
+type NothingMadeError struct{ Err error }
+
+// Error implements error.
+func (e *NothingMadeError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *NothingMadeError) Unwrap() error { return e.Err }
+
 // Deployment says which VMs there are to be, and how the vCenter is reached.
 type Deployment struct {
 	GatewayID, Name string

@@ -39,6 +39,7 @@ type model struct {
 	Install              types.Object   `tfsdk:"install"`
 	Appliance            types.Object   `tfsdk:"appliance"`
 	Machines             types.List     `tfsdk:"machines"`
+	Access               types.String   `tfsdk:"appliance_access"`
 	Timeouts             timeouts.Value `tfsdk:"timeouts"`
 }
 
@@ -150,7 +151,7 @@ func (m *model) imported() {
 func (m *model) known(state *model) {
 	for value, was := range map[*types.String]types.String{
 		&m.PublicKey: state.PublicKey, &m.KeyFingerprint: state.KeyFingerprint,
-		&m.PairingToken: state.PairingToken, &m.PairingExpiresAt: state.PairingExpiresAt,
+		&m.Access: state.Access, &m.PairingToken: state.PairingToken, &m.PairingExpiresAt: state.PairingExpiresAt,
 	} {
 		if value.IsUnknown() {
 			*value = was

@@ -53,11 +53,13 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 	r.planPassword(ctx, req, &state, resp)
 	if !plan.Appliance.Equal(state.Appliance) || !plan.Appliance.IsNull() && state.lost(ctx) {
 		set("machines", types.ListUnknown(machineType))
+		set("appliance_access", types.StringUnknown())
 		set("status", types.StringUnknown())
 		set("version", types.StringUnknown())
 		set("replicas", types.ListUnknown(replicaType))
 	} else {
 		set("machines", state.Machines)
+		set("appliance_access", state.Access)
 	}
 	newKey := memory.Trusted != "" && memory.Seen != "" && memory.Seen != memory.Trusted
 	if newKey {

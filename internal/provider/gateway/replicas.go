@@ -119,7 +119,7 @@ func (r *replicas) AwaitOnline(ctx context.Context, name string, restarted bool)
 	defer tick.Stop()
 	for {
 		g, err := r.client.Gateway(ctx, r.id)
-		if err != nil && !hubapi.LostConnection(err) {
+		if err != nil && ctx.Err() == nil && !hubapi.LostConnection(err) {
 			return err
 		}
 		if err == nil && r.back(ctx, g, name, before, restarted && time.Since(begun) < restartLimit) {

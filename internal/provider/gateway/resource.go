@@ -103,7 +103,7 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 		resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, keyName, memory)...)
 	}
 	plan.noPairing()
-	plan.Machines = types.ListValueMust(machineType, nil)
+	plan.Machines, plan.Access = types.ListValueMust(machineType, nil), types.StringNull()
 	keep()
 	if !r.pair(ctx, &plan, gateway.ID, memory.Trusted, "Create", &resp.Diagnostics) {
 		return
@@ -113,10 +113,11 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 		return
 	}
 	if !plan.Appliance.IsNull() {
-		var kept sealedPassword
-		kept, gateway = r.deploy(ctx, &plan, gateway, secret, memory.Trusted, timeout, &resp.Diagnostics)
+		gateway = r.deploy(ctx, &plan, gateway, secret, memory.Trusted, timeout, &resp.Diagnostics)
+		if plan.Access.IsNull() {
+			plan.Appliance = types.ObjectNull(plan.Appliance.AttributeTypes(ctx)) // nothing was made, and nothing has to be destroyed
+		}
 		keep()
-		resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, sealedName, kept)...)
 	}
 	if !plan.WaitForConnection.ValueBool() || resp.Diagnostics.HasError() {
 		return
@@ -202,8 +203,6 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	resp.Diagnostics.Append(diags...)
 	secret, diags := readPassword(ctx, req.Config, &plan)
 	resp.Diagnostics.Append(diags...)
-	kept, diags := tfkit.GetPrivate[sealedPassword](ctx, req.Private, sealedName)
-	resp.Diagnostics.Append(diags...)
 	deploys := plan.Machines.IsUnknown()
 	tfkit.SetIdentity(ctx, resp.Identity, state.ID.ValueString(), &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
@@ -224,14 +223,13 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 		resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, keyName, memory)...)
 	}
 	renew := plan.renews(&state)
-	// A token that cannot be made leaves the trigger as it was, so that the next apply makes it.
 	trigger := plan.PairingTrigger
 	if renew {
+		// A token that cannot be made leaves the trigger as it was, so that the next apply makes it.
 		plan.PairingTrigger, plan.PairingToken, plan.PairingExpiresAt = state.PairingTrigger, state.PairingToken, state.PairingExpiresAt
 		plan.Install = state.Install
 	}
-	keep()
-	if resp.Diagnostics.HasError() {
+	if keep(); resp.Diagnostics.HasError() {
 		return
 	}
 	if renew {
@@ -245,25 +243,27 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 		wanted := plan.Appliance
 		// What fails leaves the appliance as it was, so that the next apply does the rest.
 		plan.Appliance = state.Appliance
-		gateway = r.redeploy(ctx, &plan, &state, wanted, gateway, secret, memory.Trusted, timeout, &kept, &resp.Diagnostics)
+		gateway = r.redeploy(ctx, &plan, &state, wanted, gateway, secret, memory.Trusted, timeout, &resp.Diagnostics)
 		keep()
-		resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, sealedName, kept)...)
 		if resp.Diagnostics.HasError() {
 			return
 		}
 	}
-	if !plan.WaitForConnection.ValueBool() {
+	if plan.WaitForConnection.ValueBool() {
+		gateway, err = r.wait(ctx, gateway, timeout)
+		keep()
+		appendWaitError(&resp.Diagnostics, gateway, err)
+	}
+}
+
+// appendWaitError says of an update that waited in vain what stands.
+func appendWaitError(diags *diag.Diagnostics, g *hubapi.Gateway, err error) {
+	if stopped(err) {
+		diags.AddError("Unable to Update "+noun, whyStopped(err)+"\n\n"+standing(g)+
+			"\n\nEverything else is done. Apply again to go on waiting.")
 		return
 	}
-	gateway, err = r.wait(ctx, gateway, timeout)
-	keep()
-	switch {
-	case stopped(err):
-		resp.Diagnostics.AddError("Unable to Update "+noun, whyStopped(err)+"\n\n"+standing(gateway)+
-			"\n\nEverything else is done. Apply again to go on waiting.")
-	case err != nil:
-		tfkit.AppendError(&resp.Diagnostics, "Update", noun, err)
-	}
+	tfkit.AppendError(diags, "Update", noun, err)
 }
 
 // Delete implements resource.Resource.
@@ -274,12 +274,10 @@ func (r *Resource) Delete(ctx context.Context, req resource.DeleteRequest, resp 
 		return
 	}
 	if !state.Appliance.IsNull() {
-		kept, diags := tfkit.GetPrivate[sealedPassword](ctx, req.Private, sealedName)
-		resp.Diagnostics.Append(diags...)
 		if r.refuseInUse(ctx, &state, &resp.Diagnostics); resp.Diagnostics.HasError() {
 			return
 		}
-		if r.undeploy(ctx, &state, kept, "", &resp.Diagnostics); resp.Diagnostics.HasError() {
+		if r.undeploy(ctx, &state, &resp.Diagnostics); resp.Diagnostics.HasError() {
 			return
 		}
 	}

@@ -58,7 +58,8 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 				Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "Labels that `palette_gateways` chooses by, such as `site = \"north\"`.",
 				Validators: []validator.Map{
-					tfkit.NoNulls{}, mapvalidator.KeysAre(stringvalidator.LengthBetween(1, longestLabel)),
+					tfkit.NoNulls{},
+					mapvalidator.KeysAre(stringvalidator.LengthBetween(1, longestLabel)),
 					mapvalidator.ValueStringsAre(stringvalidator.LengthAtMost(longestLabel)),
 				},
 			},
@@ -118,6 +119,10 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 			"install":   installSchema(),
 			"appliance": applianceSchema(),
 			"machines":  machinesSchema(),
+			"appliance_access": schema.StringAttribute{
+				Computed: true, Sensitive: true,
+				MarkdownDescription: "The appliance's password, encrypted with a key that only the hub has, for the destruction of the VMs.",
+			},
 			"timeouts": timeouts.Attributes(ctx, timeouts.Opts{
 				Create: true, Update: true,
 				CreateDescription: "How long to wait for the connection, such as `30m`. Default: `15m`.",
@@ -132,10 +137,12 @@ func replicasSchema() schema.ListNestedAttribute {
 		Computed:            true,
 		MarkdownDescription: replicasText,
 		NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-			"name":            schema.StringAttribute{Computed: true, MarkdownDescription: "Name of the replica, such as its host's."},
-			"version":         schema.StringAttribute{Computed: true, MarkdownDescription: "Version of the replica."},
-			"connected_since": schema.StringAttribute{Computed: true, MarkdownDescription: "Since when it is connected, as RFC 3339; null while it is not."},
-			"holder":          schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether it works on clusters. The others answer reads."},
+			"name":    schema.StringAttribute{Computed: true, MarkdownDescription: "Name of the replica, such as its host's."},
+			"version": schema.StringAttribute{Computed: true, MarkdownDescription: "Version of the replica."},
+			"connected_since": schema.StringAttribute{
+				Computed: true, MarkdownDescription: "Since when it is connected, as RFC 3339; null while it is not.",
+			},
+			"holder": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether it works on clusters. The others answer reads."},
 		}},
 	}
 }

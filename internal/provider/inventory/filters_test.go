@@ -20,6 +20,18 @@ func at(path string) hubapi.InventoryObject {
 	return hubapi.InventoryObject{Moid: "moid-" + name, Name: name, Path: path, Datacenter: "dc"}
 }
 
+// shows checks the names of what is shown, in order.
+func shows[T any](t *testing.T, reason string, want []string, shown []T, of func(T) object) {
+	t.Helper()
+	got := []string{}
+	for _, o := range shown {
+		got = append(got, of(o).Name.ValueString())
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s\nfill(...): -want, +got:\n%s", reason, diff)
+	}
+}
+
 // none is what no filter may make null: an empty list.
 var none = []string{}
 
@@ -83,13 +95,7 @@ func TestDatastores(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			tc.model.fill(all)
-			got := []string{}
-			for _, d := range tc.model.Datastores {
-				got = append(got, d.Name.ValueString())
-			}
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("%s\nfill(...): -want, +got:\n%s", tc.reason, diff)
-			}
+			shows(t, tc.reason, tc.want, tc.model.Datastores, func(d datastore) object { return d.object })
 		})
 	}
 }
@@ -125,13 +131,7 @@ func TestNetworks(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			tc.model.fill(all)
-			got := []string{}
-			for _, n := range tc.model.Networks {
-				got = append(got, n.Name.ValueString())
-			}
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("%s\nfill(...): -want, +got:\n%s", tc.reason, diff)
-			}
+			shows(t, tc.reason, tc.want, tc.model.Networks, func(n network) object { return n.object })
 		})
 	}
 }
@@ -179,13 +179,7 @@ func TestTemplates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := templatesModel{KubernetesVersion: tc.version}
 			m.fill(all)
-			got := []string{}
-			for _, o := range m.Templates {
-				got = append(got, o.Name.ValueString())
-			}
-			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("%s\nfill(...): -want, +got:\n%s", tc.reason, diff)
-			}
+			shows(t, tc.reason, tc.want, m.Templates, func(o template) object { return o.object })
 		})
 	}
 }

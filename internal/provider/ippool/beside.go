@@ -2,9 +2,11 @@ package ippool
 
 import (
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"weak"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
@@ -13,25 +15,34 @@ import (
 // for itself, so that only here two new ones can be seen to overlap.
 var underway plans
 
-// plans are by client: Terraform configures a provider, which makes its client, once for each plan.
+// plans are by client: Terraform configures a provider, which makes its client, once for each plan. They go when their
+// client does.
 type plans struct {
 	mu     sync.Mutex
-	writes map[*hubapi.Client]map[string]hubapi.IPPoolWrite
+	writes map[weak.Pointer[hubapi.Client]]map[string]hubapi.IPPoolWrite
 }
 
 // join enters a pool, in the place of what was planned under its name, and returns the others by name.
 func (p *plans) join(client *hubapi.Client, write hubapi.IPPoolWrite) []hubapi.IPPoolWrite {
+	key := weak.Make(client)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.writes == nil {
-		p.writes = map[*hubapi.Client]map[string]hubapi.IPPoolWrite{}
+		p.writes = map[weak.Pointer[hubapi.Client]]map[string]hubapi.IPPoolWrite{}
 	}
-	if p.writes[client] == nil {
-		p.writes[client] = map[string]hubapi.IPPoolWrite{}
+	if p.writes[key] == nil {
+		p.writes[key] = map[string]hubapi.IPPoolWrite{}
+		runtime.AddCleanup(client, p.forget, key)
 	}
-	mine := p.writes[client]
+	mine := p.writes[key]
 	delete(mine, write.Name)
 	others := slices.SortedFunc(maps.Values(mine), func(a, b hubapi.IPPoolWrite) int { return strings.Compare(a.Name, b.Name) })
 	mine[write.Name] = write
 	return others
+}
+
+func (p *plans) forget(key weak.Pointer[hubapi.Client]) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.writes, key)
 }

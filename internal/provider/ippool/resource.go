@@ -111,7 +111,7 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 	tfkit.SetIdentity(ctx, resp.Identity, state.ID.ValueString(), &resp.Diagnostics)
 	pool, err := r.client.IPPool(ctx, state.ID.ValueString())
 	if errors.Is(err, hubapi.ErrNotFound) {
-		if !tfkit.RefuseOtherHub(ctx, r.client, noun, state.ID.ValueString(), state.GatewayID.ValueString(), &resp.Diagnostics) {
+		if !r.refuseOtherHub(ctx, "Read", &state, &resp.Diagnostics) {
 			resp.State.RemoveResource(ctx)
 		}
 		return
@@ -154,9 +154,17 @@ func (r *Resource) Delete(ctx context.Context, req resource.DeleteRequest, resp 
 		return
 	}
 	err := r.client.DeleteIPPool(ctx, state.ID.ValueString())
-	if err != nil && !errors.Is(err, hubapi.ErrNotFound) {
+	switch {
+	case errors.Is(err, hubapi.ErrNotFound):
+		r.refuseOtherHub(ctx, "Delete", &state, &resp.Diagnostics)
+	case err != nil:
 		tfkit.AppendError(&resp.Diagnostics, "Delete", noun, err)
 	}
+}
+
+// refuseOtherHub is for what is not found.
+func (r *Resource) refuseOtherHub(ctx context.Context, verb string, state *model, diags *diag.Diagnostics) bool {
+	return tfkit.RefuseOtherHub(ctx, r.client, verb, noun, state.ID.ValueString(), state.GatewayID.ValueString(), diags)
 }
 
 // write is the wire form of the plan with the gateway's real id.

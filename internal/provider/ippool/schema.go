@@ -45,8 +45,9 @@ func (r *Resource) Schema(_ context.Context, _ resource.SchemaRequest, resp *res
 			},
 			"gateway_id": schema.StringAttribute{
 				Optional: true, Computed: true,
-				MarkdownDescription: "Id of the gateway that leases the addresses. " + tfkit.DefaultGatewayText + " A change moves the pool with its leases; change the gateway of the cloud accounts that use it in the " +
-					"same apply.",
+				MarkdownDescription: "Id of the gateway that leases the addresses. " + tfkit.DefaultGatewayText +
+					" A change moves the pool with its leases; change the gateway of the " +
+					"cloud accounts that use it in the same apply.",
 				PlanModifiers: []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
 				Validators:    []validator.String{tfkit.GatewayID()},
 			},

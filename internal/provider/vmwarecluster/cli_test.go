@@ -40,7 +40,7 @@ func (p *testProvider) Configure(context.Context, provider.ConfigureRequest, *pr
 }
 
 func (p *testProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{func() resource.Resource { return &Resource{reads: p.hub, writes: p.hub} }}
+	return []func() resource.Resource{func() resource.Resource { return &Resource{reads: p.hub, writes: p.hub, records: p.hub} }}
 }
 
 func (p *testProvider) DataSources(context.Context) []func() datasource.DataSource {
@@ -453,4 +453,36 @@ resource "terraform_data" "later" { input = "account" }
 			ConfigStateChecks: []statecheck.StateCheck{planned("clone prod-control-plane-0", "clone prod-general-0")},
 		}},
 	})
+}
+
+// TestCLIOtherHub points the provider at other records than those with the cluster: it is not forgotten.
+func TestCLIOtherHub(t *testing.T) {
+	hub := newFakeHub()
+	kept := hub.clusters
+	move := func(elsewhere bool) func() {
+		return func() {
+			hub.mu.Lock()
+			defer hub.mu.Unlock()
+			if hub.elsewhere = elsewhere; elsewhere {
+				kept, hub.clusters = hub.clusters, map[string]hubapi.Cluster{}
+			} else {
+				hub.clusters = kept
+			}
+		}
+	}
+	config := settings{Count: 1}.hcl()
+	other := regexp.MustCompile(`(?s)Unable to Read Cluster.*knows\s+neither.*other\s+records`)
+	acc.UnitTest(t, acc.TestCase{
+		ProtoV6ProviderFactories: factories(hub),
+		Steps: []acc.TestStep{
+			{Config: config},
+			{PreConfig: move(true), Config: config, ExpectError: other},
+			{PreConfig: move(false), Config: config, ConfigPlanChecks: acc.ConfigPlanChecks{
+				PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
+			}},
+		},
+	})
+	if len(hub.clusters) > 0 {
+		t.Errorf("destroy left %v", hub.clusters)
+	}
 }

@@ -25,14 +25,20 @@ type fakeHub struct {
 	work func(c *hubapi.Cluster) bool
 	// problems are what previews find.
 	problems []hubapi.ClusterProblem
+	// elsewhere tells that this is another hub than the one that has the clusters' cloud account and gateway.
+	elsewhere bool
 	// putErr, when set, is what writes end with.
 	putErr error
 }
 
 var (
-	_ reads  = (*fakeHub)(nil)
-	_ writes = (*fakeHub)(nil)
+	_ reads   = (*fakeHub)(nil)
+	_ writes  = (*fakeHub)(nil)
+	_ records = (*fakeHub)(nil)
 )
+
+// origin is the gateway that makes the clusters.
+const origin = "gateway-1"
 
 func newFakeHub() *fakeHub {
 	return &fakeHub{clusters: map[string]hubapi.Cluster{}, events: map[string][]hubapi.Event{}}
@@ -55,6 +61,24 @@ func (f *fakeHub) get(id string) (*hubapi.Cluster, error) {
 		return nil, hubapi.NewProblem(hubapi.CodeNotFound, "there is no cluster %s", id)
 	}
 	return &c, nil
+}
+
+func (f *fakeHub) CloudAccount(_ context.Context, id string) (*hubapi.CloudAccount, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.elsewhere {
+		return nil, hubapi.NewProblem(hubapi.CodeNotFound, "there is no cloud account %s", id)
+	}
+	return &hubapi.CloudAccount{}, nil
+}
+
+func (f *fakeHub) Gateway(_ context.Context, id string) (*hubapi.Gateway, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.elsewhere || id != origin {
+		return nil, hubapi.NewProblem(hubapi.CodeNotFound, "there is no gateway %s", id)
+	}
+	return &hubapi.Gateway{}, nil
 }
 
 func (f *fakeHub) RefreshCluster(_ context.Context, id string) (*hubapi.Cluster, error) {
@@ -141,7 +165,7 @@ func (f *fakeHub) PutCluster(
 	}
 	if !ok {
 		c.Meta = hubapi.Meta{ID: id, Name: w.Spec.Name}
-		c.Status.Phase = hubapi.PhasePending
+		c.Status.Phase, c.Status.Origin = hubapi.PhasePending, origin
 	}
 	if c.DeletedAt != nil {
 		return nil, hubapi.NewProblem(hubapi.CodeBusy, "it is being deleted")

@@ -106,16 +106,24 @@ func (r *Resource) removeUnfinished(ctx context.Context, plan model, id string, 
 	}
 }
 
-// remove deletes a cluster and waits until nothing of it is left. A cluster that is not there is deleted.
-func (r *Resource) remove(ctx context.Context, id string, limit time.Duration, diags *diag.Diagnostics) {
+// remove deletes a cluster and waits until nothing of it is left. It tells whether there was one: one that is not there is
+// deleted, if this is where it was.
+func (r *Resource) remove(ctx context.Context, id string, limit time.Duration, diags *diag.Diagnostics) (found bool) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if err := r.writes.DeleteCluster(ctx, id); err != nil {
-		if !errors.Is(err, hubapi.ErrNotFound) {
-			appendWriteError(diags, "Delete", err)
-		}
-		return
+	err := r.writes.DeleteCluster(ctx, id)
+	switch {
+	case errors.Is(err, hubapi.ErrNotFound):
+		return false
+	case err != nil:
+		appendWriteError(diags, "Delete", err)
+	default:
+		r.awaitGone(ctx, id, limit, diags)
 	}
+	return true
+}
+
+func (r *Resource) awaitGone(ctx context.Context, id string, limit time.Duration, diags *diag.Diagnostics) {
 	deleting, err := r.reads.Cluster(ctx, id)
 	if errors.Is(err, hubapi.ErrNotFound) {
 		return

@@ -5,7 +5,6 @@ package vmwarecluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
@@ -29,8 +28,8 @@ const (
 	// lastLook bounds what is still asked for after an interruption, so that the state can be written.
 	lastLook = 20 * time.Second
 
-	// generationKey keeps in private state which generation the state was read from.
-	generationKey = "generation"
+	// memoryKey keeps the memory in private state.
+	memoryKey = "memory"
 )
 
 // reads is what the resource asks of the hub.
@@ -48,10 +47,17 @@ type writes interface {
 	DeleteCluster(ctx context.Context, id string) error
 }
 
+// records is what tells a cluster that was deleted from one whose records are elsewhere.
+type records interface {
+	tfkit.GatewayReader
+	CloudAccount(ctx context.Context, id string) (*hubapi.CloudAccount, error)
+}
+
 // Resource is palette_vmware_cluster.
 type Resource struct {
-	reads  reads
-	writes writes
+	reads   reads
+	writes  writes
+	records records
 }
 
 var (
@@ -78,7 +84,7 @@ func (r *Resource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRe
 // Configure implements resource.ResourceWithConfigure.
 func (r *Resource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
 	if client := tfkit.Configure(req.ProviderData, &resp.Diagnostics); client != nil {
-		r.reads, r.writes = client, client
+		r.reads, r.writes, r.records = client, client, client
 	}
 }
 
@@ -130,7 +136,7 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 		resp.Diagnostics.Append(plan.fromAPI(ctx, c)...)
 		resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 		tfkit.SetIdentity(ctx, resp.Identity, c.ID, &resp.Diagnostics)
-		keepGeneration(ctx, resp.Private, c, &resp.Diagnostics)
+		resp.Diagnostics.Append(remember(ctx, resp.Private, c)...)
 	}
 	save(written)
 	if resp.Diagnostics.HasError() {
@@ -161,7 +167,9 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 	tfkit.SetIdentity(ctx, resp.Identity, state.ID.ValueString(), &resp.Diagnostics)
 	c, err := r.reads.RefreshCluster(ctx, state.ID.ValueString())
 	if errors.Is(err, hubapi.ErrNotFound) {
-		resp.State.RemoveResource(ctx)
+		if !r.refuseOtherHub(ctx, "Read", state, req.Private, &resp.Diagnostics) {
+			resp.State.RemoveResource(ctx)
+		}
 		return
 	}
 	if isBlind(err) {
@@ -175,7 +183,7 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 	managed.add(c.ID)
 	resp.Diagnostics.Append(state.fromAPI(ctx, c)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
-	keepGeneration(ctx, resp.Private, c, &resp.Diagnostics)
+	resp.Diagnostics.Append(remember(ctx, resp.Private, c)...)
 }
 
 // Update implements resource.Resource.
@@ -196,12 +204,13 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 		tfkit.SetIdentity(ctx, resp.Identity, id, &resp.Diagnostics)
 		return
 	}
-	generation := keptGeneration(ctx, req.Private, &resp.Diagnostics)
+	before, d := tfkit.GetPrivate[memory](ctx, req.Private, memoryKey)
+	resp.Diagnostics.Append(d...)
 	r.fillOperations(ctx, &plan, id, spec, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	opts := hubapi.WriteOptions{IfGeneration: generation}
+	opts := hubapi.WriteOptions{IfGeneration: before.Generation}
 	written, err := r.writes.PutCluster(ctx, id, hubapi.ClusterWrite{Spec: spec}, opts)
 	if err != nil {
 		appendWriteError(&resp.Diagnostics, "Update", err)
@@ -213,7 +222,7 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 		resp.Diagnostics.Append(plan.fromAPI(ctx, last)...)
 		resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 		tfkit.SetIdentity(ctx, resp.Identity, id, &resp.Diagnostics)
-		keepGeneration(ctx, resp.Private, last, &resp.Diagnostics)
+		resp.Diagnostics.Append(remember(ctx, resp.Private, last)...)
 	}
 	reportEnd(&resp.Diagnostics, "Update", last, told, err)
 }
@@ -231,7 +240,10 @@ func (r *Resource) Delete(ctx context.Context, req resource.DeleteRequest, resp 
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	r.remove(tflog.SetField(ctx, "cluster_id", state.ID.ValueString()), state.ID.ValueString(), limit, &resp.Diagnostics)
+	ctx = tflog.SetField(ctx, "cluster_id", state.ID.ValueString())
+	if !r.remove(ctx, state.ID.ValueString(), limit, &resp.Diagnostics) {
+		r.refuseOtherHub(ctx, "Delete", state, req.Private, &resp.Diagnostics)
+	}
 }
 
 // fillOperations gives planned operations a value that were unknown in the plan to the end, because earlier work went on.
@@ -260,36 +272,3 @@ func (r *Resource) fillOperations(
 
 // sameSpec tells whether two specs mean the same.
 func sameSpec(a, b hubapi.ClusterSpec) bool { return reflect.DeepEqual(a, b) }
-
-// privateWriter is the private state of a response.
-type privateWriter interface {
-	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
-}
-
-// privateReader is the private state of a request.
-type privateReader interface {
-	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
-}
-
-func keepGeneration(ctx context.Context, private privateWriter, c *hubapi.Cluster, diags *diag.Diagnostics) {
-	value, err := json.Marshal(c.Generation)
-	if err != nil {
-		diags.AddError("Unable to Write Private State", err.Error())
-		return
-	}
-	diags.Append(private.SetKey(ctx, generationKey, value)...)
-}
-
-// keptGeneration returns 0, which asks for no check, when none was kept.
-func keptGeneration(ctx context.Context, private privateReader, diags *diag.Diagnostics) int64 {
-	value, d := private.GetKey(ctx, generationKey)
-	diags.Append(d...)
-	if len(value) == 0 {
-		return 0
-	}
-	var generation int64
-	if err := json.Unmarshal(value, &generation); err != nil {
-		diags.AddError("Unable to Read Private State", err.Error())
-	}
-	return generation
-}

@@ -34,19 +34,21 @@ type protocol struct {
 	t      *testing.T
 	server tfprotov6.ProviderServer
 	kind   tftypes.Type
+	// last is what the last apply gave.
+	last *tfprotov6.ApplyResourceChangeResponse
 }
 
-func newProtocol(t *testing.T, hub *fakeHub) protocol {
+func newProtocol(t *testing.T, hub *fakeHub) *protocol {
 	t.Helper()
 	server, err := providerserver.NewProtocol6WithError(&testProvider{hub: hub})()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return protocol{t: t, server: server, kind: testSchema(t).Type().TerraformType(t.Context())}
+	return &protocol{t: t, server: server, kind: testSchema(t).Type().TerraformType(t.Context())}
 }
 
 // config is a configuration with the given timeouts and policy.
-func (p protocol) config(spec hubapi.ClusterSpec, policy, create string) tftypes.Value {
+func (p *protocol) config(spec hubapi.ClusterSpec, policy, create string) tftypes.Value {
 	p.t.Helper()
 	m := modelOf(p.t, spec)
 	m.ID, m.Phase, m.Ready = types.StringNull(), types.StringNull(), types.BoolNull()
@@ -64,7 +66,7 @@ func (p protocol) config(spec hubapi.ClusterSpec, policy, create string) tftypes
 	return plan.Raw
 }
 
-func (p protocol) dynamic(v tftypes.Value) *tfprotov6.DynamicValue {
+func (p *protocol) dynamic(v tftypes.Value) *tfprotov6.DynamicValue {
 	p.t.Helper()
 	d, err := tfprotov6.NewDynamicValue(p.kind, v)
 	if err != nil {
@@ -74,7 +76,7 @@ func (p protocol) dynamic(v tftypes.Value) *tfprotov6.DynamicValue {
 }
 
 // create plans and applies a creation and returns the state and the diagnostics.
-func (p protocol) create(ctx context.Context, config tftypes.Value) (map[string]tftypes.Value, []*tfprotov6.Diagnostic) {
+func (p *protocol) create(ctx context.Context, config tftypes.Value) (map[string]tftypes.Value, []*tfprotov6.Diagnostic) {
 	p.t.Helper()
 	none := p.dynamic(tftypes.NewValue(p.kind, nil))
 	planned, err := p.server.PlanResourceChange(p.t.Context(), &tfprotov6.PlanResourceChangeRequest{
@@ -90,6 +92,7 @@ func (p protocol) create(ctx context.Context, config tftypes.Value) (map[string]
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.last = applied
 	state, err := applied.NewState.Unmarshal(p.kind)
 	if err != nil {
 		p.t.Fatal(err)
@@ -102,6 +105,35 @@ func (p protocol) create(ctx context.Context, config tftypes.Value) (map[string]
 		p.t.Fatal(err)
 	}
 	return attrs, applied.Diagnostics
+}
+
+// destroy destroys what was created, without a refresh, and returns the diagnostics.
+func (p *protocol) destroy() []*tfprotov6.Diagnostic {
+	p.t.Helper()
+	none := p.dynamic(tftypes.NewValue(p.kind, nil))
+	applied, err := p.server.ApplyResourceChange(p.t.Context(), &tfprotov6.ApplyResourceChangeRequest{
+		TypeName: "palette_vmware_cluster", PriorState: p.last.NewState, PlannedState: none, Config: none,
+		PlannedPrivate: p.last.Private, PlannedIdentity: p.last.NewIdentity,
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return applied.Diagnostics
+}
+
+// TestDestroyWithOtherHub checks that a cluster whose records are elsewhere does not count as destroyed.
+func TestDestroyWithOtherHub(t *testing.T) {
+	hub := newFakeHub()
+	p := newProtocol(t, hub)
+	if _, diags := p.create(t.Context(), p.config(smallSpec(), onTimeoutFail, "1h")); len(diags) > 0 {
+		t.Fatal(diags)
+	}
+	hub.elsewhere, hub.clusters = true, map[string]hubapi.Cluster{}
+	checkDiagnostics(t, "machines may be left", p.destroy(), tfprotov6.DiagnosticSeverityError, []string{"Unable to Delete", origin})
+	hub.elsewhere = false
+	if diags := p.destroy(); len(diags) > 0 {
+		t.Errorf("one that was deleted is no error: %v", diags)
+	}
 }
 
 func stringOf(t *testing.T, v tftypes.Value) string {

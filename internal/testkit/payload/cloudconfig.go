@@ -28,8 +28,13 @@ type cloudConfig struct {
 	ManageEtcHosts    yaml.Node   `yaml:"manage_etc_hosts"`
 	Timezone          text        `yaml:"timezone"`
 	NTP               *ntp        `yaml:"ntp"`
+	CACerts           caCerts     `yaml:"ca_certs"`
 
 	files map[string][]byte
+}
+
+type caCerts struct {
+	Trusted []text `yaml:"trusted"`
 }
 
 type ntp struct {
@@ -78,6 +83,9 @@ type user struct {
 	PrimaryGroup      text   `yaml:"primary_group"`
 	LockPasswd        *bool  `yaml:"lock_passwd"`
 	Shell             text   `yaml:"shell"`
+	System            *bool  `yaml:"system"`
+	HomeDir           text   `yaml:"homedir"`
+	NoCreateHome      *bool  `yaml:"no_create_home"`
 	Sudo              text   `yaml:"sudo"`
 	SSHAuthorizedKeys []text `yaml:"ssh_authorized_keys"`
 }

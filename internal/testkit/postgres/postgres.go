@@ -24,11 +24,14 @@ const startTimeout = 30 * time.Second
 // Server is a running server.
 type Server struct {
 	bin, dir string
-	as       *syscall.Credential // nil is the user who runs the test
+	as       *account // nil is the user who runs the test
 	process  *exec.Cmd
 	exited   chan struct{}
 	count    atomic.Int64
 }
+
+// account is a user of the system.
+type account struct{ uid, gid uint32 }
 
 // Start starts a server, and stops it when the test ends. Where PostgreSQL is not installed the test is skipped.
 func Start(tb testing.TB) *Server {
@@ -52,7 +55,7 @@ func Start(tb testing.TB) *Server {
 		}
 	})
 	if s.as != nil {
-		if err := os.Chown(s.dir, int(s.as.Uid), int(s.as.Gid)); err != nil {
+		if err := os.Chown(s.dir, int(s.as.uid), int(s.as.gid)); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -84,7 +87,7 @@ func version(path string) int {
 }
 
 // unprivileged returns the user to run as: PostgreSQL refuses to run as root.
-func unprivileged() (*syscall.Credential, error) {
+func unprivileged() (*account, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
 	}
@@ -98,7 +101,7 @@ func unprivileged() (*syscall.Credential, error) {
 		if err := errors.Join(errUID, errGID); err != nil {
 			return nil, fmt.Errorf("user %s: %w", name, err)
 		}
-		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+		return &account{uid: uint32(uid), gid: uint32(gid)}, nil
 	}
 	return nil, errors.New("there is no user without rights to run PostgreSQL as")
 }
@@ -109,7 +112,7 @@ func (s *Server) command(ctx context.Context, name string, args ...string) *exec
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, name), args...)
 	cmd.Dir = s.dir
 	cmd.Env = []string{"LC_ALL=C.UTF-8", "PATH=" + os.Getenv("PATH")}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.as}
+	runAs(cmd, s.as)
 	return cmd
 }
 
@@ -119,8 +122,7 @@ func (s *Server) Resume(tb testing.TB) {
 	// It outlives the test's context, so that a cleanup can stop it in order.
 	s.process = s.command(context.Background(), "postgres", "-D", s.data(), "-k", s.dir, "-c", "listen_addresses=",
 		"-c", "fsync=off", "-c", "max_connections=100", "-c", "log_min_messages=fatal")
-	// When the test is killed the server goes too.
-	s.process.SysProcAttr.Pdeathsig = syscall.SIGQUIT
+	endWithTest(s.process)
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		tb.Fatal(err)
