@@ -8,6 +8,7 @@ import (
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/site"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/testkit"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/testkit/postgres"
 )
 
 // Guests and clones take long enough for something to happen meanwhile.
@@ -166,20 +167,20 @@ func TestSiteTerraformGone(t *testing.T) {
 
 func TestSiteDatabaseRestarted(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
-	db := site.NewPostgres(t)
-	s := withGateway(t, site.Options{VCenter: unhurried, Database: db.URL, Hubs: 2})
+	db := postgres.Start(t)
+	s := withGateway(t, site.Options{VCenter: unhurried, Database: db.DSN(t), Hubs: 2})
 	strikeDuringApply(t, s, fault{
 		reason: "the hubs wait for their database",
-		strike: func(*site.Site) { db.Crash() },
+		strike: func(*site.Site) { db.Kill(t) },
 		lasts:  3 * time.Second,
-		mend:   func(*site.Site) { db.Start(); db.AwaitReady() },
+		mend:   func(*site.Site) { db.Resume(t) },
 	})
 }
 
 func TestSiteOneOfTwoHubsKilled(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
-	db := site.NewPostgres(t)
-	s := withGateway(t, site.Options{VCenter: unhurried, Database: db.URL, Hubs: 2})
+	db := postgres.Start(t)
+	s := withGateway(t, site.Options{VCenter: unhurried, Database: db.DSN(t), Hubs: 2})
 	strikeDuringApply(t, s, fault{
 		reason: "the other hub has everything",
 		strike: func(s *site.Site) { s.Hubs[0].Kill() },

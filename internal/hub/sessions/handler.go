@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -68,8 +67,12 @@ func (s *Sessions) hand(session *tunnel.Session, do func(ctx context.Context)) {
 
 // accept does the handshakes. It has answered the request in any case.
 func (s *Sessions) accept(w http.ResponseWriter, r *http.Request, address string) *tunnel.Session {
-	r = r.WithContext(r.Context()) // a copy: the tunnel counts by the address that a trusted proxy tells
-	r.RemoteAddr = net.JoinHostPort(address, "0")
+	leave, err := s.sources.enter(r.Context(), address)
+	if err != nil {
+		turnAway(w, hubapi.NewProblem(hubapi.CodeRateLimited, "%s", err))
+		return nil
+	}
+	defer leave()
 	certificate, err := s.authority.Server()
 	if err != nil {
 		s.log.ErrorContext(r.Context(), "no certificate for the hub's end of a tunnel", "error", err)
