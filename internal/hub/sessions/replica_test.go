@@ -18,7 +18,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
-	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/authority"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/seal"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/tunnel"
