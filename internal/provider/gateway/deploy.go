@@ -51,7 +51,10 @@ func (r *Resource) deploy(
 		return g
 	}
 	hub := newReplicas(r.client, g, fingerprint)
-	hub.ttl, hub.wait, hub.boot = ttl, limit, b
+	hub.ttl, hub.wait, hub.boot, hub.introduction = ttl, limit, b, introductionOf(plan.PairingToken)
+	if hub.introduction == nil {
+		hub.introduction = hubapi.NewSecret() // one for all VMs of this apply
+	}
 	hub.install = installOptions(ctx, r.client, g.Name, "")
 	hub.boot.Hub, hub.boot.SHA256 = hub.install.Hub, hub.install.SHA256
 	deployment, d := a.deployment(ctx, g.ID, g.Name, hub.boot)

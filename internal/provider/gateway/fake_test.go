@@ -30,6 +30,8 @@ type fakeHub struct {
 	gateways map[string]*hubapi.Gateway
 	pairings map[string]*hubapi.Pairing
 	hashes   map[string][]byte
+	// tokens are those that a test has looked at, by their gateways: what is paired with them vouches for its key.
+	tokens map[string]hubapi.PairingToken
 	// onPair is called with each token's pairing, when it was announced.
 	onPair func(g *hubapi.Gateway)
 	inUse  string
@@ -42,6 +44,7 @@ func newFakeHub(t *testing.T) *fakeHub {
 	t.Helper()
 	h := &fakeHub{
 		t: t, gateways: map[string]*hubapi.Gateway{}, pairings: map[string]*hubapi.Pairing{}, hashes: map[string][]byte{},
+		tokens: map[string]hubapi.PairingToken{},
 	}
 	server := httptest.NewServer(h.handler())
 	t.Cleanup(server.Close)
@@ -197,7 +200,11 @@ func (h *fakeHub) connect(name, replica string, holder bool) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	connect(h.named(name), key, replica, holder)
+	g := h.named(name)
+	if token, ok := h.tokens[g.ID]; ok && g.Status.PublicKey == "" {
+		g.Status.Voucher = &hubapi.KeyVoucher{Pairing: token.ID, MAC: token.Vouch(key.PublicKey())}
+	}
+	connect(g, key, replica, holder)
 }
 
 func connect(g *hubapi.Gateway, key *seal.PrivateKey, replica string, holder bool) {
@@ -237,6 +244,7 @@ func (h *fakeHub) usable(text string) error {
 	if !slices.Equal(h.hashes[token.ID], hash[:]) {
 		return fmt.Errorf("the hub does not know token %s", token.ID)
 	}
+	h.tokens[token.Gateway] = token
 	if strings.Contains(h.gateways[token.Gateway].Name, " ") {
 		return fmt.Errorf("the token is for gateway %s", token.Gateway)
 	}

@@ -61,7 +61,7 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 		set("machines", state.Machines)
 		set("appliance_access", state.Access)
 	}
-	newKey := memory.Trusted != "" && memory.Seen != "" && memory.Seen != memory.Trusted
+	newKey := memory.Seen != "" && memory.Seen != memory.Trusted
 	if newKey {
 		set("public_key", types.StringUnknown())
 		set("key_fingerprint", types.StringUnknown())
