@@ -249,8 +249,8 @@ func (g *guesses) wrong(now time.Time) {
 
 func notAnchored(now, before string) *hubapi.Problem {
 	p := hubapi.NewProblem(hubapi.CodeUntrusted,
-		"the account has clusters whose secrets were made for vCenter %s; it now leads to %s or trusts another certificate, with another password",
-		before, now)
+		"the account has clusters whose secrets were made for vCenter %s; it now leads to %s or trusts another certificate, "+
+			"with another password", before, now)
 	p.Field = "/vcenter"
 	return p.WithHint("Change address or trust in one apply and the password in another, so that the gateway can tell the owner of the " +
 		"account from somebody who only relays it.")

@@ -49,8 +49,8 @@ type hubs struct {
 
 func newHubs(common string, log *slog.Logger) *hubs {
 	return &hubs{
-		common: common, log: log, may: func(own string) bool { return beside(common, own, nil) }, sessions: map[*session]bool{}, known: map[string]string{},
-		changed: make(chan struct{}), lastGood: time.Now(),
+		common: common, log: log, may: func(own string) bool { return beside(common, own, nil) },
+		sessions: map[*session]bool{}, known: map[string]string{}, changed: make(chan struct{}), lastGood: time.Now(),
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -54,7 +53,7 @@ func (s *Sessions) Handler() http.Handler {
 
 // takeEnrolment lets a process in that has no certificate. There is room for few of them: anybody can be one.
 func (s *Sessions) takeEnrolment(w http.ResponseWriter, r *http.Request, address string) {
-	leave, ok := s.enrolling.enter(r.Context(), address)
+	leave, ok := s.enrolling.enter(address)
 	if !ok {
 		turnAway(w, hubapi.NewProblem(hubapi.CodeRateLimited, "too many enrolments are under way"))
 		return
@@ -64,10 +63,14 @@ func (s *Sessions) takeEnrolment(w http.ResponseWriter, r *http.Request, address
 		leave()
 		return
 	}
-	s.hand(session, func(ctx context.Context) {
+	begun := s.begin(func(ctx context.Context) {
 		defer leave()
 		s.enrol(ctx, session, address)
-	}, leave)
+	})
+	if !begun {
+		_ = session.Close() // The hub is shutting down.
+		leave()
+	}
 }
 
 func turnAway(w http.ResponseWriter, p *hubapi.Problem) {
@@ -75,27 +78,21 @@ func turnAway(w http.ResponseWriter, p *hubapi.Problem) {
 	hubapi.WriteProblem(w, p)
 }
 
-// hand passes a tunnel on to what outlives the request, or does what is otherwise to be done.
-func (s *Sessions) hand(session *tunnel.Session, do func(ctx context.Context), otherwise ...func()) {
-	if s.begin(do) {
-		return
-	}
-	_ = session.Close() // The hub is shutting down.
-	for _, undo := range otherwise {
-		undo()
+// hand passes a tunnel on to what outlives the request.
+func (s *Sessions) hand(session *tunnel.Session, do func(ctx context.Context)) {
+	if !s.begin(do) {
+		_ = session.Close() // The hub is shutting down.
 	}
 }
 
 // accept does the handshakes. It has answered the request in any case.
 func (s *Sessions) accept(w http.ResponseWriter, r *http.Request, address string) *tunnel.Session {
-	leave, ok := s.knocking.enter(r.Context(), address)
-	if !ok {
-		turnAway(w, hubapi.NewProblem(hubapi.CodeRateLimited, "too many connections from this address are being made"))
+	leave, err := s.sources.enter(r.Context(), address)
+	if err != nil {
+		turnAway(w, hubapi.NewProblem(hubapi.CodeRateLimited, "%s", err))
 		return nil
 	}
 	defer leave()
-	r = r.WithContext(r.Context()) // a copy: the tunnel counts by the address that a trusted proxy tells
-	r.RemoteAddr = net.JoinHostPort(address, "0")
 	certificate, err := s.authority.Server()
 	if err != nil {
 		s.log.ErrorContext(r.Context(), "no certificate for the hub's end of a tunnel", "error", err)

@@ -120,6 +120,7 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 			plan.Appliance = types.ObjectNull(plan.Appliance.AttributeTypes(ctx)) // nothing was made, and nothing has to be destroyed
 		}
 		keep()
+		r.keepProgram(ctx, resp.Private, &resp.Diagnostics)
 	}
 	if !plan.WaitForConnection.ValueBool() || resp.Diagnostics.HasError() {
 		return
@@ -250,7 +251,7 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 		plan.Appliance = state.Appliance
 		gateway = r.redeploy(ctx, &plan, &state, wanted, gateway, secret, memory.Trusted, timeout, &resp.Diagnostics)
 		keep()
-		if resp.Diagnostics.HasError() {
+		if r.keepProgram(ctx, resp.Private, &resp.Diagnostics); resp.Diagnostics.HasError() {
 			return
 		}
 	}
