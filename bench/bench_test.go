@@ -36,6 +36,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(1)
 	}
+	if args := os.Getenv(wholeHubVariable); args != "" {
+		fmt.Fprintln(os.Stderr, runWholeHub(args))
+		os.Exit(1)
+	}
 	code := m.Run()
 	printTable()
 	printTunnelTable()
