@@ -101,7 +101,9 @@ func TestPairErrorsKeepTheToken(t *testing.T) {
 func TestGatewayWithoutIdentity(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "gw")
 	for _, args := range [][]string{
-		{"run", "--data-dir", dir}, {"status", "--data-dir", dir}, {"run", "--data-dir", dir, "--policy", "/does/not/exist"},
+		{"run", "--data-dir", dir},
+		{"status", "--data-dir", dir},
+		{"run", "--data-dir", dir, "--policy", "/does/not/exist"},
 		{"run", "--data-dir", dir, "--log-level", "loud"},
 	} {
 		if _, err := gatewayRun(t, args...); err == nil {

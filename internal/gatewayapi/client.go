@@ -20,6 +20,8 @@ import (
 const (
 	// maxReport bounds one line of the event stream, in bytes.
 	maxReport = 1 << 20
+	// firstReport is the room that is made for a line before one comes: a hub has thousands of streams that are idle.
+	firstReport = 2 << 10
 	// maxAnswer bounds any other answer, in bytes.
 	maxAnswer = 16 << 20
 	// answerLimit is how long a gateway may take over an answer, whoever waits for it.
@@ -95,8 +97,8 @@ func (c *Client) HandOver(ctx context.Context, r HandoverRequest) (HandoverAnswe
 	return answer, err
 }
 
-// Anchor has the gateway bind the secrets of an account's clusters to the account as it is now. Clusters whose secrets stay
-// as they are are not in the answer.
+// Anchor has the gateway bind the secrets of an account's clusters to the account as it is now. The answer leaves out
+// clusters whose secrets stay as they are.
 func (c *Client) Anchor(ctx context.Context, r AnchorRequest) (AnchorAnswer, error) {
 	var answer AnchorAnswer
 	err := c.do(ctx, http.MethodPost, PathAnchor, r, &answer)
@@ -123,7 +125,7 @@ func (c *Client) Events(ctx context.Context, boot string, after int64, fn func(R
 	}
 	defer func() { _ = resp.Body.Close() }()
 	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(make([]byte, 0, 64<<10), maxReport)
+	lines.Buffer(make([]byte, 0, firstReport), maxReport)
 	for lines.Scan() {
 		// The caller may take its time over a report; only the gateway's silence counts.
 		silence.Stop()

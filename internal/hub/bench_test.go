@@ -50,6 +50,21 @@ type bench struct {
 	clock   *clock
 	transp  *http.Transport
 	stop    func()
+	// beside are gateways besides the system's, by id; they are connected for what any replica can answer.
+	beside map[string]http.RoundTripper
+}
+
+// besides is a directory with more gateways.
+type besides struct {
+	hub.GatewayDirectory
+	bench *bench
+}
+
+func (d besides) RoundTripper(id string) (http.RoundTripper, bool) {
+	if rt, ok := d.bench.beside[id]; ok {
+		return rt, true
+	}
+	return d.GatewayDirectory.RoundTripper(id)
 }
 
 func newBench(t *testing.T) *bench {
@@ -79,8 +94,8 @@ func (b *bench) serve(records store.Store, closeStore func() error) {
 	toGateway := &http.Transport{}
 	h, err := hub.New(hub.Config{
 		Store: records, Version: "test", Clock: b.clock.now,
-		Gateways: hub.NewSystemGateway(systemID,
-			fakeTransport{b.gateway, rewrite{gatewayServer.Listener.Addr().String(), toGateway}}),
+		Gateways: besides{hub.NewSystemGateway(systemID,
+			fakeTransport{b.gateway, rewrite{gatewayServer.Listener.Addr().String(), toGateway}}), b},
 	})
 	if err != nil {
 		b.t.Fatal(err)

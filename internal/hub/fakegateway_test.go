@@ -17,23 +17,24 @@ const systemID = "6f1c1d5e-2d0f-4c39-9a3e-0a8a5f6a0001"
 
 // fakeGateway answers the gateway's paths from what a test sets, and remembers what it was asked.
 type fakeGateway struct {
-	mu       sync.Mutex
-	boot     string
-	seq      int64
-	reports  []gatewayapi.Report
-	changed  chan struct{}
-	acked    gatewayapi.Ack
-	assigned []gatewayapi.Assignment
-	previews []gatewayapi.Assignment
-	verified []gatewayapi.Account
-	queries  []gatewayapi.InventoryRequest
-	after    []string // cursors that event streams were asked for
-	refuse   map[string]*hubapi.Problem
-	observe  hubapi.ClusterStatus
-	preview  hubapi.Preview
-	down     bool
-	loseAcks int           // how many acknowledgements get lost
-	cut      chan struct{} // closed to end open streams
+	mu        sync.Mutex
+	boot      string
+	seq       int64
+	reports   []gatewayapi.Report
+	changed   chan struct{}
+	acked     gatewayapi.Ack
+	assigned  []gatewayapi.Assignment
+	previews  []gatewayapi.Assignment
+	verified  []gatewayapi.Account
+	queries   []gatewayapi.InventoryRequest
+	after     []string // cursors that event streams were asked for
+	refuse    map[string]*hubapi.Problem
+	observe   hubapi.ClusterStatus
+	preview   hubapi.Preview
+	down      bool
+	loseAcks  int           // how many acknowledgements get lost
+	cut       chan struct{} // closed to end open streams
+	handovers []gatewayapi.HandoverRequest
 }
 
 func newFakeGateway() *fakeGateway {
@@ -96,6 +97,14 @@ func (g *fakeGateway) handler() http.Handler {
 		g.acked = a
 		g.wake()
 		return struct{}{}
+	}))
+	mux.HandleFunc("POST "+gatewayapi.PathHandover, answerTo(g, func(r gatewayapi.HandoverRequest) any {
+		g.handovers = append(g.handovers, r)
+		var answer gatewayapi.HandoverAnswer
+		for _, c := range r.Clusters {
+			answer.Clusters = append(answer.Clusters, gatewayapi.SealedCluster{ID: c.ID, SealedSecrets: append([]byte("re"), c.SealedSecrets...)})
+		}
+		return answer
 	}))
 	mux.HandleFunc("GET "+gatewayapi.PathEvents, g.events)
 	return mux

@@ -26,7 +26,7 @@ func inUse(format string, args ...any) *hubapi.Problem {
 
 // exists tells that a create met an object that is not the creator's.
 func exists(r *store.Record) *hubapi.Problem {
-	p := hubapi.NewProblem(hubapi.CodeAlreadyExists, "project %s already has a %s named %q, with id %s",
+	p := hubapi.NewProblem(hubapi.CodeAlreadyExists, "project %s already has the %s %q, with id %s",
 		r.Project, nouns[r.Kind], r.Name, r.ID).At("/name")
 	return p.WithHint("Choose another name, or take it over: terraform import %s.<name> %s", resources[r.Kind], r.ID)
 }

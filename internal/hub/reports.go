@@ -22,6 +22,8 @@ const (
 	listenHeld = 5 * time.Second
 	// reportBatch bounds how many reports are kept with one commit.
 	reportBatch = 64
+	// reportsAhead bounds how many wait for that, for each gateway.
+	reportsAhead = 16
 )
 
 // listener listens to one gateway, over one link.
@@ -72,7 +74,7 @@ func (l *listener) connect(ctx context.Context) error {
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	reports := make(chan gatewayapi.Report, reportBatch)
+	reports := make(chan gatewayapi.Report, reportsAhead)
 	group.Go(func() error {
 		defer close(reports)
 		return l.client.Events(ctx, boot, seq, func(r gatewayapi.Report) error {

@@ -73,7 +73,7 @@ const (
 
 // String returns the token's text. It is a secret.
 func (t PairingToken) String() string {
-	text, err := json.Marshal(t)
+	text, err := json.Marshal(t) //nolint:gosec // The secret is what a token is for.
 	if err != nil {
 		panic(err) // strings and bytes: cannot fail
 	}
@@ -152,16 +152,8 @@ func (c *Client) Pair(ctx context.Context, gatewayID string, o PairOptions) (Pai
 	if o.TTL == 0 {
 		write.TTLSeconds = int(DefaultPairingTTL.Seconds())
 	}
-	if gateway.Status.PublicKey != "" {
-		key, err := gateway.sealingKey(o.Fingerprint)
-		if err != nil {
-			return PairingToken{}, nil, err
-		}
-		t.Key = seal.Fingerprint(key)
-		binding := IntroductionBinding(c.project, gateway.ID, t.ID)
-		if write.Introduction, err = seal.Seal(key, binding, t.Introduction); err != nil {
-			return PairingToken{}, nil, err
-		}
+	if err := t.knowKey(gateway, o.Fingerprint, &write); err != nil {
+		return PairingToken{}, nil, err
 	}
 	if gateway.Spec.RecoveryKey != "" {
 		digest := sha256.Sum256([]byte(gateway.Spec.RecoveryKey))
@@ -174,6 +166,24 @@ func (c *Client) Pair(ctx context.Context, gatewayID string, o PairOptions) (Pai
 	}
 	t.Pin = p.Pin
 	return t, &p, nil
+}
+
+// knowKey puts the gateway's key into the token: the one that was seen before, whatever the hub says now. A kept introduction
+// is sealed to no key: replicas know it, and the key that the hub shows may be its own.
+func (t *PairingToken) knowKey(gateway *Gateway, fingerprint string, write *PairingWrite) error {
+	if t.Key = fingerprint; gateway.Status.PublicKey == "" {
+		return nil
+	}
+	key, err := gateway.sealingKey(fingerprint)
+	if err != nil {
+		return err
+	}
+	t.Key = seal.Fingerprint(key)
+	if t.Kept {
+		return nil
+	}
+	write.Introduction, err = seal.Seal(key, IntroductionBinding(t.Project, gateway.ID, t.ID), t.Introduction)
+	return err
 }
 
 // Pairing returns a pairing token as the hub knows it.

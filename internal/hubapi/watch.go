@@ -3,7 +3,6 @@ package hubapi
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -135,7 +134,10 @@ func (w *watch) notAnswered(ctx context.Context, err error) error {
 		return err
 	}
 	w.lost = true
-	return cmp.Or(w.aside("the hub cannot be reached, waiting for it: "+err.Error()), err)
+	if told := w.aside("the hub cannot be reached, waiting for it: " + err.Error()); told != nil {
+		return told
+	}
+	return err
 }
 
 // answered tells the watcher that the hub is back, if it was told that it was not.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/site"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/testkit/postgres"
 )
 
 // chaosVariable holds the seed of a run that is to be seen again, as far as chance is all there is to it.
@@ -17,8 +18,9 @@ const chaosVariable = "PALETTE_TEST_SEED"
 
 // chaos has things happen to a site again and again, each for a while, and one after the other.
 type chaos struct {
+	t    *testing.T
 	s    *site.Site
-	db   *site.Postgres
+	db   *postgres.Server
 	rand *rand.Rand
 	log  func(format string, args ...any)
 }
@@ -30,7 +32,7 @@ type hit struct {
 }
 
 func (c *chaos) hits() []hit {
-	hits := []hit{{"database crashes", c.db.Crash, func() { c.db.Start(); c.db.AwaitReady() }}}
+	hits := []hit{{"database crashes", func() { c.db.Kill(c.t) }, func() { c.db.Resume(c.t) }}}
 	for _, hub := range c.s.Hubs {
 		hits = append(hits,
 			hit{hub.Name() + " is killed", hub.Kill, hub.Start},
@@ -78,9 +80,9 @@ func TestSiteLongChaos(t *testing.T) {
 		}
 	}
 	t.Logf("%s=%d", chaosVariable, seed)
-	db := site.NewPostgres(t)
-	s := site.New(t, site.Options{VCenter: unhurried, Database: db.URL, Hubs: 2, Replicas: 2})
-	c := &chaos{s: s, db: db, rand: rand.New(rand.NewPCG(uint64(seed), 1)), log: t.Logf}
+	db := postgres.Start(t)
+	s := site.New(t, site.Options{VCenter: unhurried, Database: db.DSN(t), Hubs: 2, Replicas: 2})
+	c := &chaos{t: t, s: s, db: db, rand: rand.New(rand.NewPCG(uint64(seed), 1)), log: t.Logf}
 	stop := make(chan struct{})
 	var running sync.WaitGroup
 	running.Go(func() { c.run(stop) })

@@ -27,9 +27,13 @@ const hubVariable = "PALETTE_SITE_HUB"
 
 // wrongHub is a hub whose clock is wrong.
 type wrongHub struct {
-	Listen, DataDir, Database, TLSCert, TLSKey, SecretFile string
-
-	Skew time.Duration
+	Listen     string        `json:"listen"`
+	DataDir    string        `json:"data_dir"`
+	Database   string        `json:"database"`
+	TLSCert    string        `json:"tls_cert"`
+	TLSKey     string        `json:"tls_key"`
+	SecretFile string        `json:"secret_file"`
+	Skew       time.Duration `json:"skew"`
 }
 
 // Main runs the tests of a package that uses sites, and is what its TestMain calls.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/site"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/testkit"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/testkit/postgres"
 )
 
 // Guests and clones take long enough for something to happen meanwhile.
@@ -131,22 +132,55 @@ func strikeDuringApply(t *testing.T, s *site.Site, f fault) {
 	}
 }
 
+// TestSiteTerraformGone ends Terraform in the middle of a create. The work goes on without it, and the next apply finds it.
+func TestSiteTerraformGone(t *testing.T) {
+	for name, end := range map[string]func(*site.Process){
+		"Killed":      (*site.Process).Kill,
+		"Interrupted": func(p *site.Process) { _ = p.Interrupt() }, // However it ends.
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // Most of it is waiting for processes.
+			s := withGateway(t, site.Options{VCenter: unhurried})
+			tf := s.NewTerraform(s.ClusterConfig(2))
+			var apply *site.Process
+			started, gone := make(chan struct{}), make(chan struct{})
+			struck := s.At("CloneVM_Task", func() {
+				go func() {
+					<-started
+					end(apply)
+					close(gone)
+				}()
+			})
+			apply = tf.StartApply()
+			close(started)
+			await(t, struck, "the create clones its first machine")
+			await(t, gone, "Terraform ends")
+			tf.Settled("the next apply goes on", tf.StartApply())
+			s.Verify("the next apply goes on", site.Slots(2)...)
+			tf.Destroy()
+			if left := s.Left(); len(left) > 0 {
+				t.Errorf("the destroy left %q", left)
+			}
+		})
+	}
+}
+
 func TestSiteDatabaseRestarted(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
-	db := site.NewPostgres(t)
-	s := withGateway(t, site.Options{VCenter: unhurried, Database: db.URL, Hubs: 2})
+	db := postgres.Start(t)
+	s := withGateway(t, site.Options{VCenter: unhurried, Database: db.DSN(t), Hubs: 2})
 	strikeDuringApply(t, s, fault{
 		reason: "the hubs wait for their database",
-		strike: func(*site.Site) { db.Crash() },
+		strike: func(*site.Site) { db.Kill(t) },
 		lasts:  3 * time.Second,
-		mend:   func(*site.Site) { db.Start(); db.AwaitReady() },
+		mend:   func(*site.Site) { db.Resume(t) },
 	})
 }
 
 func TestSiteOneOfTwoHubsKilled(t *testing.T) {
 	t.Parallel() // Most of it is waiting for processes.
-	db := site.NewPostgres(t)
-	s := withGateway(t, site.Options{VCenter: unhurried, Database: db.URL, Hubs: 2})
+	db := postgres.Start(t)
+	s := withGateway(t, site.Options{VCenter: unhurried, Database: db.DSN(t), Hubs: 2})
 	strikeDuringApply(t, s, fault{
 		reason: "the other hub has everything",
 		strike: func(s *site.Site) { s.Hubs[0].Kill() },

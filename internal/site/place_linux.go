@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -57,10 +58,13 @@ func canMakePlaces() error {
 	return nil
 }
 
+// places counts the namespaces of this process, which tests make side by side.
+var places atomic.Int32
+
 // newPlace makes a network namespace that goes with the test.
 func newPlace(tb testing.TB, name string) Place {
 	tb.Helper()
-	p := Place{namespace: fmt.Sprintf("palette-%d-%s", os.Getpid(), name)}
+	p := Place{namespace: fmt.Sprintf("palette-%d-%d-%s", os.Getpid(), places.Add(1), name)}
 	run(tb, Here, "ip", "netns", "add", p.namespace)
 	tb.Cleanup(func() { run(tb, Here, "ip", "netns", "del", p.namespace) })
 	run(tb, Here, "ip", "-n", p.namespace, "link", "set", "lo", "up")

@@ -72,23 +72,23 @@ func (p *Process) start() error {
 	cmd := exec.Command(p.command[0], p.command[1:]...) // It outlives no test: newProcess ends it.
 	cmd.Env = slices.Concat(os.Environ(), p.env)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = out, out, p.workDir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.user}
+	// What it starts itself is of its group, and gets every signal, too, as from a terminal.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.user, Setpgid: true}
 	// Nothing of a test survives the test's own process, and a process is its thread's child: the thread stays with it.
 	dieWithThread(cmd.SysProcAttr)
 	started, done := make(chan error, 2), make(chan struct{})
 	go func() {
 		started <- p.place.do(func() error {
-			err := cmd.Start()
-			started <- err
-			if err != nil {
-				return nil
+			if err := cmd.Start(); err != nil {
+				return err
 			}
-			err = cmd.Wait()
+			started <- nil
+			err := cmd.Wait()
 			p.mu.Lock()
+			defer p.mu.Unlock()
 			p.err = err
-			p.mu.Unlock()
 			close(done)
-			return nil
+			return err
 		})
 	}()
 	if err := <-started; err != nil {
@@ -125,7 +125,7 @@ func (p *Process) signal(s syscall.Signal) <-chan struct{} {
 	if !p.running() {
 		return nil
 	}
-	_ = p.cmd.Process.Signal(s) // It may just have ended.
+	_ = syscall.Kill(-p.cmd.Process.Pid, s) // It may just have ended.
 	return p.done
 }
 
@@ -138,6 +138,9 @@ func (p *Process) Kill() {
 
 // End asks the process to end, as a service manager would, and returns how it did.
 func (p *Process) End() error { return p.end(syscall.SIGTERM) }
+
+// Interrupt asks the process to end as Ctrl-C does, and returns how it did.
+func (p *Process) Interrupt() error { return p.end(syscall.SIGINT) }
 
 func (p *Process) end(how syscall.Signal) error {
 	done := p.signal(how)

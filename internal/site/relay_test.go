@@ -79,13 +79,3 @@ func TestRelay(t *testing.T) {
 		t.Errorf("a restored path: %v", err)
 	}
 }
-
-func TestPostgresComesBack(t *testing.T) {
-	p := NewPostgres(t)
-	p.Crash()
-	p.Start()
-	p.AwaitReady()
-	if err := p.End(); err != nil {
-		t.Error(err)
-	}
-}

@@ -4,6 +4,9 @@ data "palette_gateway" "north" {
   wait_for_connection = false
 }
 
-output "gateway_fingerprint" {
-  value = data.palette_gateway.north.key_fingerprint
+output "gateway" {
+  value = {
+    status          = data.palette_gateway.north.status
+    key_fingerprint = data.palette_gateway.north.key_fingerprint
+  }
 }

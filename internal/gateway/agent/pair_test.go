@@ -229,11 +229,12 @@ func TestRecovery(t *testing.T) {
 			Hub: hub.url(), Token: hub.token(append(change, named)...), Name: "n", DataDir: newDir(t), Recovery: key,
 		})
 	}
-	again, err := anew(organisation, func(token *hubapi.PairingToken) { token.Key = first.Fingerprint })
+	known := func(token *hubapi.PairingToken) { token.Key = first.Fingerprint }
+	again, err := anew(organisation, known)
 	if err != nil || again.Fingerprint != first.Fingerprint {
 		t.Errorf("made again with the recovery key: %+v, %v", again, err)
 	}
-	if _, err := anew(stranger); !errors.Is(err, seal.ErrCannotOpen) {
+	if _, err := anew(stranger, known); !errors.Is(err, seal.ErrCannotOpen) {
 		t.Errorf("made again with another key: %v", err)
 	}
 	// Anyone can seal to a public key, so that a hub can have an escrow of its own; the token knows the gateway's key.
@@ -243,8 +244,12 @@ func TestRecovery(t *testing.T) {
 		t.Fatal(err)
 	}
 	hub.grant = func(g *gatewayapi.Grant) { g.RecoveryKey, g.Escrow = public, forged }
-	if _, err := anew(organisation, func(token *hubapi.PairingToken) { token.Key = first.Fingerprint }); err == nil {
-		t.Error("a key that the hub made was taken for the gateway's")
+	for reason, change := range map[string]func(*hubapi.PairingToken){
+		"the token names the key": known, "the hub said that there was none": func(*hubapi.PairingToken) {},
+	} {
+		if _, err := anew(organisation, change); err == nil {
+			t.Errorf("a key that the hub made was taken for the gateway's, though %s", reason)
+		}
 	}
 	hub.grant = func(g *gatewayapi.Grant) { g.RecoveryKey = public }
 	if _, err := anew(organisation); err == nil {

@@ -33,6 +33,7 @@ const (
 type Authority struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
+	pool *x509.CertPool
 	now  func() time.Time
 
 	mu     sync.Mutex
@@ -50,6 +51,8 @@ func Open(ctx context.Context, kept Settings, secret [32]byte, now func() time.T
 		return nil, fmt.Errorf("opening the hub's certificate authority: %w", err)
 	}
 	a.now = now
+	a.pool = x509.NewCertPool()
+	a.pool.AddCert(a.cert)
 	return a, nil
 }
 
@@ -100,9 +103,5 @@ func (a *Authority) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
 }
 
-// Pool returns the authority as the only one that is believed.
-func (a *Authority) Pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return pool
-}
+// Pool returns the authority as the only one that is believed. It is shared: nothing is to be added to it.
+func (a *Authority) Pool() *x509.CertPool { return a.pool }

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -43,15 +42,35 @@ func (s *Sessions) Handler() http.Handler {
 				turnAway(w, hubapi.NewProblem(hubapi.CodeRateLimited, "too many enrolments from this address were refused"))
 				return
 			}
-			if session := s.accept(w, r, address); session != nil {
-				s.hand(session, func(ctx context.Context) { s.enrol(ctx, session, address) })
-			}
+			s.takeEnrolment(w, r, address)
 		case tunnel.ClassBulk, tunnel.ClassStreams:
 			hubapi.WriteProblem(w, hubapi.NewProblem(hubapi.CodeInvalid, "this hub has no use for a tunnel of class %q", class))
 		default:
 			hubapi.WriteProblem(w, hubapi.NewProblem(hubapi.CodeInvalid, "there is no such class of tunnel"))
 		}
 	})
+}
+
+// takeEnrolment lets a process in that has no certificate. There is room for few of them: anybody can be one.
+func (s *Sessions) takeEnrolment(w http.ResponseWriter, r *http.Request, address string) {
+	leave, ok := s.enrolling.enter(address)
+	if !ok {
+		turnAway(w, hubapi.NewProblem(hubapi.CodeRateLimited, "too many enrolments are under way"))
+		return
+	}
+	session := s.accept(w, r, address)
+	if session == nil {
+		leave()
+		return
+	}
+	begun := s.begin(func(ctx context.Context) {
+		defer leave()
+		s.enrol(ctx, session, address)
+	})
+	if !begun {
+		_ = session.Close() // The hub is shutting down.
+		leave()
+	}
 }
 
 func turnAway(w http.ResponseWriter, p *hubapi.Problem) {
@@ -68,8 +87,12 @@ func (s *Sessions) hand(session *tunnel.Session, do func(ctx context.Context)) {
 
 // accept does the handshakes. It has answered the request in any case.
 func (s *Sessions) accept(w http.ResponseWriter, r *http.Request, address string) *tunnel.Session {
-	r = r.WithContext(r.Context()) // a copy: the tunnel counts by the address that a trusted proxy tells
-	r.RemoteAddr = net.JoinHostPort(address, "0")
+	leave, err := s.sources.enter(r.Context(), address)
+	if err != nil {
+		turnAway(w, hubapi.NewProblem(hubapi.CodeRateLimited, "%s", err))
+		return nil
+	}
+	defer leave()
 	certificate, err := s.authority.Server()
 	if err != nil {
 		s.log.ErrorContext(r.Context(), "no certificate for the hub's end of a tunnel", "error", err)

@@ -34,6 +34,7 @@ func NewDataSource() datasource.DataSource { return &DataSource{} }
 type dataModel struct {
 	seen
 	System            types.Bool     `tfsdk:"system"`
+	PairingToken      types.String   `tfsdk:"pairing_token"`
 	WaitForConnection types.Bool     `tfsdk:"wait_for_connection"`
 	Timeouts          timeouts.Value `tfsdk:"timeouts"`
 }
@@ -70,6 +71,12 @@ func (d *DataSource) Schema(ctx context.Context, _ datasource.SchemaRequest, res
 		Optional: true,
 		MarkdownDescription: "Wait until the gateway is online. With `depends_on` on what starts the gateway, everything that uses this " +
 			"data source comes after the gateway is there. Default: `false`.",
+	}
+	attributes["pairing_token"] = schema.StringAttribute{
+		Optional: true, Sensitive: true,
+		MarkdownDescription: "The gateway's own token, `palette_gateway.north.pairing_token`, used or not. With it a key that no process " +
+			"vouches for that was paired with a token of that resource is an error, so that no hub can show a key of its own. " +
+			"Default: the hub's word is taken.",
 	}
 	attributes["timeouts"] = timeouts.AttributesWithOpts(ctx, timeouts.Opts{
 		ReadDescription: "How long to wait for the connection, such as `30m`. Default: `15m`.",
@@ -136,6 +143,12 @@ func (d *DataSource) Read(ctx context.Context, req datasource.ReadRequest, resp 
 		tfkit.AppendError(&resp.Diagnostics, "Read", noun, err)
 	}
 	if resp.Diagnostics.HasError() {
+		return
+	}
+	if fingerprint := gateway.KeyFingerprint(); fingerprint != "" && !vouched(gateway, m.PairingToken) {
+		resp.Diagnostics.AddAttributeError(path.Root("pairing_token"), notVouched, notVouchedText(gateway.Name, fingerprint, "")+
+			"If the gateway prints this very fingerprint (gateway status), leave pairing_token out and name the fingerprint where "+
+			"secrets are sealed.")
 		return
 	}
 	resp.Diagnostics.Append(m.fromAPI(ctx, gateway)...)

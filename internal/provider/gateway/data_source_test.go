@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"fmt"
 	"regexp"
 	"testing"
 	"time"
@@ -102,12 +103,13 @@ func TestAccGatewayDataSourceWaits(t *testing.T) {
 			connect(g, key, "gw-1", true)
 		})
 	}
-	online := func(limit string) string {
-		return hub.config() + `
+	online := func(limit, more string) string {
+		return hub.config(fmt.Sprintf("accept_key_fingerprint = %q", seal.Fingerprint(key.PublicKey()))) + `
 resource "terraform_data" "machine" { input = palette_gateway.this.pairing_token }
 data "palette_gateway" "online" {
   id                  = palette_gateway.this.id
   wait_for_connection = true
+  ` + more + `
   timeouts            = { read = "` + limit + `" }
   depends_on          = [terraform_data.machine]
 }
@@ -118,7 +120,7 @@ resource "terraform_data" "user" { input = data.palette_gateway.online.key_finge
 		ProtoV6ProviderFactories: factories(),
 		Steps: []resource.TestStep{
 			{
-				Config: online("30s"),
+				Config: online("30s", ""),
 				ConfigPlanChecks: resource.ConfigPlanChecks{
 					PostApplyPostRefresh: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()},
 				},
@@ -128,12 +130,16 @@ resource "terraform_data" "user" { input = data.palette_gateway.online.key_finge
 				},
 			},
 			{
+				Config:      online("30s", "pairing_token = palette_gateway.this.pairing_token"),
+				ExpectError: regexp.MustCompile(`Gateway Key Not Vouched For`),
+			},
+			{
 				PreConfig: func() {
 					hub.mu.Lock()
 					defer hub.mu.Unlock()
 					hub.named("north").Status.State = hubapi.GatewayOffline
 				},
-				Config: online("1s"), ExpectError: regexp.MustCompile(`(?s)Gateway Is Not Online.*timeout\s+passed.*no\s+replica\s+is\s+connected`),
+				Config: online("1s", ""), ExpectError: regexp.MustCompile(`(?s)Gateway Is Not Online.*timeout\s+passed.*no\s+replica\s+is\s+connected`),
 			},
 		},
 	})
@@ -170,7 +176,8 @@ func TestAccGatewayPairingToken(t *testing.T) {
 	config := func(arguments string) string {
 		return hub.config() + `
 ephemeral "palette_gateway_pairing_token" "this" {
-  gateway_id = palette_gateway.this.id
+  gateway_id    = palette_gateway.this.id
+  pairing_token = palette_gateway.this.pairing_token
   ` + arguments + `
 }
 provider "echo" { data = ephemeral.palette_gateway_pairing_token.this }

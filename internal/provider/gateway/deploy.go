@@ -51,7 +51,10 @@ func (r *Resource) deploy(
 		return g
 	}
 	hub := newReplicas(r.client, g, fingerprint)
-	hub.ttl, hub.wait, hub.boot = ttl, limit, b
+	hub.ttl, hub.wait, hub.boot, hub.introduction = ttl, limit, b, introductionOf(plan.PairingToken)
+	if hub.introduction == nil {
+		hub.introduction = hubapi.NewSecret() // one for all VMs of this apply
+	}
 	hub.install = installOptions(ctx, r.client, g.Name, "")
 	hub.boot.Hub, hub.boot.SHA256 = hub.install.Hub, hub.install.SHA256
 	deployment, d := a.deployment(ctx, g.ID, g.Name, hub.boot)
@@ -150,6 +153,30 @@ func (m *model) machineNames(ctx context.Context) []string {
 		names = append(names, machine.Name.ValueString())
 	}
 	return names
+}
+
+// programName is where the digest of the program that the appliance runs is kept in private state.
+const programName = "appliance_program"
+
+// outdated tells whether the hub serves another program than the appliance runs. A hub that does not say is believed to
+// serve the same.
+func (r *Resource) outdated(ctx context.Context, private tfkit.PrivateReader, diags *diag.Diagnostics) bool {
+	runs, d := tfkit.GetPrivate[string](ctx, private, programName)
+	diags.Append(d...)
+	if runs == "" || r.client == nil {
+		return false
+	}
+	served, err := r.client.Downloads(ctx)
+	return err == nil && served.Gateway.SHA256 != runs
+}
+
+// keepProgram remembers which program the appliance runs.
+func (r *Resource) keepProgram(ctx context.Context, private tfkit.PrivateWriter, diags *diag.Diagnostics) {
+	served, err := r.client.Downloads(ctx)
+	if err != nil || diags.HasError() {
+		return
+	}
+	diags.Append(tfkit.SetPrivate(ctx, private, programName, served.Gateway.SHA256)...)
 }
 
 // lost tells whether a VM's replica is not connected.

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral"
 	"github.com/hashicorp/terraform-plugin-framework/ephemeral/schema"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -31,6 +32,7 @@ type ephemeralModel struct {
 	GatewayID      types.String `tfsdk:"gateway_id"`
 	TTL            types.String `tfsdk:"ttl"`
 	KeyFingerprint types.String `tfsdk:"key_fingerprint"`
+	PairingToken   types.String `tfsdk:"pairing_token"`
 	ID             types.String `tfsdk:"id"`
 	Token          types.String `tfsdk:"token"`
 	ExpiresAt      types.String `tfsdk:"expires_at"`
@@ -68,6 +70,13 @@ func (e *Ephemeral) Schema(_ context.Context, _ ephemeral.SchemaRequest, resp *e
 					"key is an error. Default: any.",
 				Validators: []validator.String{tfkit.KeyFingerprint()},
 			},
+			"pairing_token": schema.StringAttribute{
+				Optional: true, Sensitive: true,
+				MarkdownDescription: "The gateway's own token, `palette_gateway.north.pairing_token`, used or not. The new one then carries the " +
+					"same introduction, which no hub knows: the gateway's replicas share their key with nobody else, and by it " +
+					"`palette_gateway` knows a first replica's key. Default: an introduction of its own, good for a gateway without replicas " +
+					"whose key is accepted by `accept_key_fingerprint`.",
+			},
 			"id": schema.StringAttribute{Computed: true, MarkdownDescription: "Id of the token, as logs and errors name it."},
 			"token": schema.StringAttribute{
 				Computed: true, Sensitive: true,
@@ -90,8 +99,14 @@ func (e *Ephemeral) Open(ctx context.Context, req ephemeral.OpenRequest, resp *e
 		// The validator has refused what is no length of time.
 		ttl, _ = time.ParseDuration(text)
 	}
+	introduction := introductionOf(m.PairingToken)
+	if introduction == nil && m.PairingToken.ValueString() != "" {
+		resp.Diagnostics.AddAttributeError(path.Root("pairing_token"), "Not a Pairing Token",
+			"This is not the text of a pairing token: give palette_gateway's pairing_token whole.")
+		return
+	}
 	token, pairing, err := e.client.Pair(ctx, m.GatewayID.ValueString(), hubapi.PairOptions{
-		TTL: ttl, Fingerprint: m.KeyFingerprint.ValueString(),
+		TTL: ttl, Fingerprint: m.KeyFingerprint.ValueString(), Introduction: introduction, Kept: true,
 	})
 	if err != nil {
 		tfkit.AppendError(&resp.Diagnostics, "Open", "Pairing Token", tfkit.MoveField(err, "/ttl_seconds", "/ttl"))

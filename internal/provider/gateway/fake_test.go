@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
@@ -29,15 +30,21 @@ type fakeHub struct {
 	gateways map[string]*hubapi.Gateway
 	pairings map[string]*hubapi.Pairing
 	hashes   map[string][]byte
+	// tokens are those that a test has looked at, by their gateways: what is paired with them vouches for its key.
+	tokens map[string]hubapi.PairingToken
 	// onPair is called with each token's pairing, when it was announced.
 	onPair func(g *hubapi.Gateway)
 	inUse  string
+	// program is the digest of what the hub serves.
+	program string
+	custody hubapi.Custody
 }
 
 func newFakeHub(t *testing.T) *fakeHub {
 	t.Helper()
 	h := &fakeHub{
 		t: t, gateways: map[string]*hubapi.Gateway{}, pairings: map[string]*hubapi.Pairing{}, hashes: map[string][]byte{},
+		tokens: map[string]hubapi.PairingToken{},
 	}
 	server := httptest.NewServer(h.handler())
 	t.Cleanup(server.Close)
@@ -76,6 +83,26 @@ func (h *fakeHub) handler() http.Handler {
 	handle("PUT "+gatewaysPath+"/{id}", h.put)
 	handle("DELETE "+gatewaysPath+"/{id}", h.remove)
 	handle("PUT "+gatewaysPath+"/{id}/pairings/{pairing}", h.pair)
+	handle("GET "+hubapi.PathDownloads, func(*http.Request) (any, error) {
+		return hubapi.Downloads{Gateway: hubapi.Download{SHA256: h.program}}, nil
+	})
+	handle("GET "+gatewaysPath+"/{id}/custody", func(*http.Request) (any, error) { return h.custody, nil })
+	handle("PUT "+gatewaysPath+"/{id}/custody", func(r *http.Request) (any, error) {
+		if len(h.custody.Key) > 0 {
+			return h.custody, nil
+		}
+		return h.custody, hubapi.ReadJSON(httptest.NewRecorder(), r, &h.custody)
+	})
+	handle("DELETE "+gatewaysPath+"/{id}/replicas/{replica}", func(r *http.Request) (any, error) {
+		g, err := h.get(r.PathValue("id"))
+		if err != nil {
+			return nil, err
+		}
+		g.Status.Replicas = slices.DeleteFunc(g.Status.Replicas, func(replica hubapi.GatewayReplica) bool {
+			return replica.ID == r.PathValue("replica")
+		})
+		return struct{}{}, nil
+	})
 	return mux
 }
 
@@ -126,7 +153,9 @@ func (h *fakeHub) remove(r *http.Request) (any, error) {
 	if h.inUse != "" {
 		return nil, hubapi.NewProblem(hubapi.CodeInUse, "gateway %q is used by %s", g.Name, h.inUse)
 	}
-	delete(h.gateways, g.ID)
+	if !r.URL.Query().Has(hubapi.QueryDryRun) {
+		delete(h.gateways, g.ID)
+	}
 	return struct{}{}, nil
 }
 
@@ -171,7 +200,11 @@ func (h *fakeHub) connect(name, replica string, holder bool) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	connect(h.named(name), key, replica, holder)
+	g := h.named(name)
+	if token, ok := h.tokens[g.ID]; ok && g.Status.PublicKey == "" {
+		g.Status.Voucher = &hubapi.KeyVoucher{Pairing: token.ID, MAC: token.Vouch(key.PublicKey())}
+	}
+	connect(g, key, replica, holder)
 }
 
 func connect(g *hubapi.Gateway, key *seal.PrivateKey, replica string, holder bool) {
@@ -181,7 +214,7 @@ func connect(g *hubapi.Gateway, key *seal.PrivateKey, replica string, holder boo
 		g.Status.PublicKey = base64.StdEncoding.EncodeToString(key.PublicKey())
 	}
 	g.Status.Replicas = append(g.Status.Replicas, hubapi.GatewayReplica{
-		ID: replica, Name: replica, Version: "1.2.3", Holder: holder, PairedAt: now, ConnectedSince: &now,
+		ID: uuid.NewString(), Name: replica, Version: "1.2.3", Holder: holder, PairedAt: now, ConnectedSince: &now,
 	})
 }
 
@@ -211,6 +244,7 @@ func (h *fakeHub) usable(text string) error {
 	if !slices.Equal(h.hashes[token.ID], hash[:]) {
 		return fmt.Errorf("the hub does not know token %s", token.ID)
 	}
+	h.tokens[token.Gateway] = token
 	if strings.Contains(h.gateways[token.Gateway].Name, " ") {
 		return fmt.Errorf("the token is for gateway %s", token.Gateway)
 	}

@@ -1,10 +1,14 @@
 package gateway
 
 import (
+	"crypto/hmac"
+	"encoding/base64"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
@@ -20,16 +24,16 @@ type keyMemory struct {
 	Seen string `json:"seen,omitempty"`
 }
 
-// look takes note of the key that the hub shows. It tells whether that key is believed: the first one, the one that was
-// believed before, and the one that was accepted on purpose.
-func (k *keyMemory) look(g *hubapi.Gateway, accepted string) bool {
+// look takes note of the key that the hub shows. It tells whether that key is believed: the one that was believed before, the
+// one that was accepted on purpose, and, where nothing is accepted, a first one that the gateway itself vouches for.
+func (k *keyMemory) look(g *hubapi.Gateway, accepted string, token types.String) bool {
 	k.Seen = g.KeyFingerprint()
 	switch {
 	case k.Seen == k.Trusted:
 		return true
 	case k.Seen == "":
 		return false // the hub has lost a key: the old one is remembered
-	case k.Trusted == "", accepted == k.Seen:
+	case accepted == k.Seen, k.Trusted == "" && accepted == "" && vouched(g, token):
 		k.Trusted = k.Seen
 		return true
 	default:
@@ -37,9 +41,39 @@ func (k *keyMemory) look(g *hubapi.Gateway, accepted string) bool {
 	}
 }
 
-// refuse adds an error when the key has changed and the change was not accepted.
+// vouched tells whether the process that made the key was paired with a token of this resource: all of them have one
+// introduction, which the hub never sees. Where there is no token, as after an import, nobody can tell, and the first key
+// is believed.
+func vouched(g *hubapi.Gateway, token types.String) bool {
+	introduction := introductionOf(token)
+	if introduction == nil {
+		return true
+	}
+	voucher := g.Status.Voucher
+	key, err := base64.StdEncoding.DecodeString(g.Status.PublicKey)
+	if err != nil || voucher == nil || uuid.Validate(voucher.Pairing) != nil {
+		return false
+	}
+	return hmac.Equal(voucher.MAC, hubapi.PairingToken{ID: voucher.Pairing, Introduction: introduction}.Vouch(key))
+}
+
+// introductionOf is that of a pairing token; nil is none.
+func introductionOf(token types.String) []byte {
+	parsed, err := hubapi.ParsePairingToken(token.ValueString())
+	if err != nil {
+		return nil
+	}
+	return parsed.Introduction
+}
+
+// refuse adds an error when the key is not believed.
 func (k *keyMemory) refuse(name, accepted string, diags *diag.Diagnostics) {
-	if k.Trusted == "" || k.Seen == "" || k.Seen == k.Trusted || accepted == k.Seen {
+	if k.Seen == "" || k.Seen == k.Trusted || accepted == k.Seen {
+		return
+	}
+	if k.Trusted == "" {
+		diags.AddAttributeError(path.Root("accept_key_fingerprint"), notVouched, notVouchedText(name, k.Seen, accepted)+fmt.Sprintf(
+			"If the gateway prints this very fingerprint (gateway status), accept it:\n\n  accept_key_fingerprint = %q", k.Seen))
 		return
 	}
 	diags.AddAttributeError(path.Root("accept_key_fingerprint"), "Gateway Key Changed", fmt.Sprintf(
@@ -49,4 +83,15 @@ func (k *keyMemory) refuse(name, accepted string, diags *diag.Diagnostics) {
 			"Then raise password_wo_version of the cloud accounts that use the gateway. If nobody made it anew, somebody may be "+
 			"trying to obtain passwords.",
 		name, k.Trusted, k.Seen, k.Seen))
+}
+
+const notVouched = "Gateway Key Not Vouched For"
+
+func notVouchedText(name, seen, accepted string) string {
+	why := "no process that was paired with a token of palette_gateway vouches for it"
+	if accepted != "" {
+		why = "accept_key_fingerprint is " + accepted
+	}
+	return fmt.Sprintf("The hub says that the key of gateway %q is %s, and %s. Secrets are sealed to this key: whoever has it can read "+
+		"them. The hub may have put its own key in the place of the gateway's.\n\n", name, seen, why)
 }

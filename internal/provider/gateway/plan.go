@@ -51,7 +51,8 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 		set("install", state.Install)
 	}
 	r.planPassword(ctx, req, &state, resp)
-	if !plan.Appliance.Equal(state.Appliance) || !plan.Appliance.IsNull() && state.lost(ctx) {
+	needed := func() bool { return state.lost(ctx) || r.outdated(ctx, req.Private, &resp.Diagnostics) }
+	if !plan.Appliance.Equal(state.Appliance) || !plan.Appliance.IsNull() && needed() {
 		set("machines", types.ListUnknown(machineType))
 		set("appliance_access", types.StringUnknown())
 		set("status", types.StringUnknown())
@@ -61,7 +62,7 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 		set("machines", state.Machines)
 		set("appliance_access", state.Access)
 	}
-	newKey := memory.Trusted != "" && memory.Seen != "" && memory.Seen != memory.Trusted
+	newKey := memory.Seen != "" && memory.Seen != memory.Trusted
 	if newKey {
 		set("public_key", types.StringUnknown())
 		set("key_fingerprint", types.StringUnknown())

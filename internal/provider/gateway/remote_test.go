@@ -1,12 +1,10 @@
 package gateway_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"regexp"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-testing/compare"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
@@ -20,32 +18,7 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
-// pairByName pairs a process as a gateway as soon as the hub knows it, as those do who run the private network.
-func pairByName(ctx context.Context, env *acctest.Env, client *hubapi.Client, name string) error {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		g, err := client.GatewayByName(ctx, name)
-		if err == nil {
-			token, _, err := client.Pair(ctx, g.ID, hubapi.PairOptions{})
-			if err != nil {
-				return err
-			}
-			_, err = env.PairGateway(name+"-1", token.String())
-			return err
-		}
-		if !errors.Is(err, hubapi.ErrNotFound) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
-}
-
-// TestAccGatewayAndHub has a real hub and real gateways: pairing while Terraform waits, a second replica by the trigger's
+// TestAccGatewayAndHub has a real hub and real gateways: a first replica whose key is vouched for, a second replica by the trigger's
 // token, and a delete that is refused while the gateway is in use.
 func TestAccGatewayAndHub(t *testing.T) {
 	t.Parallel()
@@ -53,7 +26,6 @@ func TestAccGatewayAndHub(t *testing.T) {
 	config := func(more string) string {
 		return env.ProviderConfig() + "resource \"palette_gateway\" \"this\" {\n  name = \"north\"\n  " + more + "\n}\n"
 	}
-	paired := make(chan error, 1)
 	fingerprint := statecheck.CompareValue(compare.ValuesSame())
 	account := env.AccountConfig()
 	withAccount := regexp.MustCompile(`name += "lab"`).ReplaceAllString(account, "name = \"lab\"\n  gateway_id = palette_gateway.this.id\n"+
@@ -62,22 +34,20 @@ func TestAccGatewayAndHub(t *testing.T) {
 		ProtoV6ProviderFactories: env.ProviderFactories,
 		Steps: []resource.TestStep{
 			{
-				PreConfig: func() {
-					client := env.Client()
-					go func() { paired <- pairByName(t.Context(), env, client, "north") }()
+				Config: config(""), ConfigPlanChecks: created,
+				Check: func(s *terraform.State) error {
+					_, err := env.PairGateway("north-1", s.RootModule().Resources[address].Primary.Attributes["pairing_token"])
+					return err
 				},
-				Config: config("wait_for_connection = true"), ConfigPlanChecks: created,
+			},
+			{
+				Config: config("wait_for_connection = true"), ConfigPlanChecks: updated,
 				ConfigStateChecks: []statecheck.StateCheck{
 					value("status", knownvalue.StringExact("online")), value("version", knownvalue.StringExact("test")),
 					fingerprint.AddStateValue(address, tfjsonpath.New("key_fingerprint")),
 				},
 			},
 			{
-				PreConfig: func() {
-					if err := <-paired; err != nil {
-						t.Error(err)
-					}
-				},
 				ResourceName: address, ImportState: true, ImportStateId: "north", ImportStateVerify: true,
 				ImportStateVerifyIgnore: []string{"pairing_token", "pairing_expires_at", "install", "wait_for_connection", "replicas"},
 			},

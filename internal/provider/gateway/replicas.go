@@ -27,7 +27,7 @@ type replicas struct {
 	ttl         time.Duration
 	install     install.Options
 	boot        boot
-	// introduction is shared by the tokens of one apply, so that whichever VM comes first knows the others.
+	// introduction is that of the gateway's pairing token: replicas share the key with nobody who does not know it.
 	introduction []byte
 	// wait is how long one VM may take.
 	wait time.Duration
@@ -38,7 +38,7 @@ type replicas struct {
 
 func newReplicas(client *hubapi.Client, g *hubapi.Gateway, fingerprint string) *replicas {
 	r := &replicas{
-		client: client, id: g.ID, fingerprint: fingerprint, introduction: hubapi.NewSecret(),
+		client: client, id: g.ID, fingerprint: fingerprint,
 		known: map[string]hubapi.GatewayReplica{},
 	}
 	r.note(g)
@@ -62,7 +62,7 @@ func (r *replicas) note(g *hubapi.Gateway) {
 // UserData implements DeployedReplicas.
 func (r *replicas) UserData(ctx context.Context, name string) (string, error) {
 	token, _, err := r.client.Pair(ctx, r.id, hubapi.PairOptions{
-		TTL: r.ttl, Fingerprint: r.fingerprint, Introduction: r.introduction,
+		TTL: r.ttl, Fingerprint: r.fingerprint, Introduction: r.introduction, Kept: true,
 	})
 	if err != nil {
 		return "", err

@@ -97,7 +97,9 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 	tfkit.SetIdentity(ctx, resp.Identity, gateway.ID, &resp.Diagnostics)
 	var memory keyMemory
 	keep := func() {
-		believed := memory.look(gateway, plan.AcceptKeyFingerprint.ValueString())
+		accepted := plan.AcceptKeyFingerprint.ValueString()
+		believed := memory.look(gateway, accepted, plan.PairingToken)
+		memory.refuse(gateway.Name, accepted, &resp.Diagnostics)
 		resp.Diagnostics.Append(plan.fromAPI(ctx, gateway, believed)...)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 		resp.Diagnostics.Append(tfkit.SetPrivate(ctx, resp.Private, keyName, memory)...)
@@ -118,6 +120,7 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 			plan.Appliance = types.ObjectNull(plan.Appliance.AttributeTypes(ctx)) // nothing was made, and nothing has to be destroyed
 		}
 		keep()
+		r.keepProgram(ctx, resp.Private, &resp.Diagnostics)
 	}
 	if !plan.WaitForConnection.ValueBool() || resp.Diagnostics.HasError() {
 		return
@@ -134,14 +137,17 @@ func (r *Resource) Create(ctx context.Context, req resource.CreateRequest, resp 
 	}
 }
 
-// pair makes a pairing token and puts it into the model.
+// pair makes a pairing token and puts it into the model. It has the introduction of the one before, if there was one: the
+// gateway's replicas share their key with nobody else.
 func (r *Resource) pair(ctx context.Context, m *model, id, fingerprint, verb string, diags *diag.Diagnostics) bool {
 	ttl, err := time.ParseDuration(m.PairingTTL.ValueString())
 	if err != nil {
 		diags.AddError("Unable to "+verb+" "+noun, err.Error())
 		return false
 	}
-	token, pairing, err := r.client.Pair(ctx, id, hubapi.PairOptions{TTL: ttl, Fingerprint: fingerprint})
+	token, pairing, err := r.client.Pair(ctx, id, hubapi.PairOptions{
+		TTL: ttl, Fingerprint: fingerprint, Introduction: introductionOf(m.PairingToken), Kept: true,
+	})
 	if err != nil {
 		tfkit.AppendError(diags, verb, noun, tfkit.MoveField(tfkit.MoveField(err, "/ttl_seconds", "/pairing_ttl"), "/gateway_id", ""))
 		return false
@@ -183,7 +189,7 @@ func (r *Resource) Read(ctx context.Context, req resource.ReadRequest, resp *res
 		tfkit.AppendError(&resp.Diagnostics, "Read", noun, err)
 		return
 	}
-	believed := memory.look(gateway, state.AcceptKeyFingerprint.ValueString())
+	believed := memory.look(gateway, state.AcceptKeyFingerprint.ValueString(), state.PairingToken)
 	resp.Diagnostics.Append(state.fromAPI(ctx, gateway, believed)...)
 	state.imported()
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
@@ -215,7 +221,7 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 	}
 	accepted := plan.AcceptKeyFingerprint.ValueString()
 	keep := func() {
-		believed := memory.look(gateway, accepted)
+		believed := memory.look(gateway, accepted, state.PairingToken)
 		memory.refuse(gateway.Name, accepted, &resp.Diagnostics)
 		resp.Diagnostics.Append(plan.fromAPI(ctx, gateway, believed)...)
 		plan.known(&state)
@@ -245,7 +251,7 @@ func (r *Resource) Update(ctx context.Context, req resource.UpdateRequest, resp 
 		plan.Appliance = state.Appliance
 		gateway = r.redeploy(ctx, &plan, &state, wanted, gateway, secret, memory.Trusted, timeout, &resp.Diagnostics)
 		keep()
-		if resp.Diagnostics.HasError() {
+		if r.keepProgram(ctx, resp.Private, &resp.Diagnostics); resp.Diagnostics.HasError() {
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/terraform-plugin-testing/compare"
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
@@ -196,13 +197,14 @@ func TestAccGatewayWaits(t *testing.T) {
 			connect(g, key, "gw-1", true)
 		})
 	}
+	accepted := fmt.Sprintf("accept_key_fingerprint = %q", seal.Fingerprint(key.PublicKey()))
 	wait := func(more ...string) string { return hub.config(append(more, "wait_for_connection = true")...) }
 	resource.UnitTest(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories(),
 		Steps: []resource.TestStep{
 			{
 				PreConfig: func() { hub.onPair = soon },
-				Config:    wait(), ConfigPlanChecks: created,
+				Config:    wait(accepted), ConfigPlanChecks: created,
 				ConfigStateChecks: []statecheck.StateCheck{
 					value("status", knownvalue.StringExact("online")), value("key_fingerprint", knownvalue.NotNull()),
 				},
@@ -256,7 +258,7 @@ func TestAccGatewayKeyChange(t *testing.T) {
 	resource.UnitTest(t, resource.TestCase{
 		ProtoV6ProviderFactories: factories(),
 		Steps: []resource.TestStep{
-			{Config: hub.config(), ConfigPlanChecks: created},
+			{Config: hub.config(), ConfigPlanChecks: created, ConfigStateChecks: []statecheck.StateCheck{hub.token()}},
 			{
 				PreConfig: func() { hub.connect("north", "gw-1", true) },
 				Config:    hub.config(), ConfigPlanChecks: nothing,
@@ -274,6 +276,56 @@ func TestAccGatewayKeyChange(t *testing.T) {
 				},
 			},
 			{Config: hub.config(), ConfigPlanChecks: updated},
+		},
+	})
+}
+
+// TestAccGatewayKeyNotVouchedFor has a hub that shows a key of its own as the first one: without a voucher, with one that it
+// made itself, and with that of the real key. None is believed until it is accepted.
+func TestAccGatewayKeyNotVouchedFor(t *testing.T) {
+	t.Parallel()
+	hub := newFakeHub(t)
+	key, err := seal.NewPrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hubs, another := seal.Fingerprint(key.PublicKey()), "sha256:"+strings.Repeat("0", 64)
+	show := func(voucher func(hubapi.PairingToken) *hubapi.KeyVoucher) func() {
+		return func() {
+			hub.setKey("north", key)
+			hub.mu.Lock()
+			defer hub.mu.Unlock()
+			g := hub.named("north")
+			g.Status.Voucher = voucher(hub.tokens[g.ID])
+		}
+	}
+	refused := regexp.MustCompile(`(?s)Gateway Key Not Vouched For.*accept_key_fingerprint`)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: factories(),
+		Steps: []resource.TestStep{
+			{Config: hub.config(), ConfigPlanChecks: created, ConfigStateChecks: []statecheck.StateCheck{hub.token()}},
+			{
+				PreConfig: show(func(hubapi.PairingToken) *hubapi.KeyVoucher { return nil }),
+				Config:    hub.config(), ExpectError: refused,
+			},
+			{
+				PreConfig: show(func(token hubapi.PairingToken) *hubapi.KeyVoucher {
+					return &hubapi.KeyVoucher{Pairing: token.ID, MAC: token.Vouch([]byte("the real key"))}
+				}),
+				Config: hub.config(), ExpectError: refused,
+			},
+			{
+				PreConfig: show(func(token hubapi.PairingToken) *hubapi.KeyVoucher {
+					token.ID, token.Introduction = uuid.NewString(), hubapi.NewSecret()
+					return &hubapi.KeyVoucher{Pairing: token.ID, MAC: token.Vouch(key.PublicKey())}
+				}),
+				Config: hub.config(), ExpectError: refused,
+			},
+			{Config: hub.config(fmt.Sprintf("accept_key_fingerprint = %q", another)), ExpectError: refused},
+			{
+				Config: hub.config(fmt.Sprintf("accept_key_fingerprint = %q", hubs)), ConfigPlanChecks: updated,
+				ConfigStateChecks: []statecheck.StateCheck{value("key_fingerprint", knownvalue.StringExact(hubs))},
+			},
 		},
 	})
 }

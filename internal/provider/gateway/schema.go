@@ -89,8 +89,9 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 			},
 			"accept_key_fingerprint": schema.StringAttribute{
 				Optional: true,
-				MarkdownDescription: "Fingerprint of a key that the gateway may have instead of the one it had. A key that changes without " +
-					"this being set to the new one's fingerprint is an error, because secrets would be sealed to it.",
+				MarkdownDescription: "Fingerprint of a key that the gateway may have instead of the one it had; for a gateway without a key, " +
+					"that of the only one it may get. A key that changes without this being set to the new one's fingerprint, and a first one " +
+					"that no process vouches for that was paired with a token of this resource, are errors, because secrets would be sealed to it.",
 				Validators: []validator.String{tfkit.KeyFingerprint()},
 			},
 			"status":   schema.StringAttribute{Computed: true, MarkdownDescription: statusText},
@@ -109,8 +110,9 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 			"pairing_token": schema.StringAttribute{
 				Computed: true, Sensitive: true,
 				MarkdownDescription: "Token with which one process becomes the gateway, once, within `pairing_ttl`. It stays in the state " +
-					"when it has been used or has expired, and is worth nothing then. `palette_gateway_pairing_token` gives one that " +
-					"is in no state. Null after an import.",
+					"when it has been used or has expired: nobody is paired with it then, but what it has in common with all tokens of the " +
+					"gateway lets replicas know who may join them. `palette_gateway_pairing_token` gives one that is in no state. " +
+					"Null after an import.",
 			},
 			"pairing_expires_at": schema.StringAttribute{
 				Computed:            true,
