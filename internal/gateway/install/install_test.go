@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -186,6 +187,30 @@ func TestEnvironmentMeansTheSameToShellAndSystemd(t *testing.T) {
 			if value := `HTTPS_PROXY="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "`", "\\`").Replace(proxy) + `"`; !strings.Contains(file.Content, value) {
 				t.Errorf("systemd would not read %s in\n%s", value, file.Content)
 			}
+		}
+	}
+}
+
+// TestReleasePublishesTheImage: the texts name an image that a release makes, with the tag that it gets.
+func TestReleasePublishesTheImage(t *testing.T) {
+	text, err := os.ReadFile("../../../.goreleaser.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var release struct {
+		Dockers []struct{ Images, Tags []string } `json:"dockers_v2"`
+	}
+	if err := yaml.Unmarshal(text, &release); err != nil || len(release.Dockers) != 1 {
+		t.Fatalf("the release makes %d images (%v)", len(release.Dockers), err)
+	}
+	image, tags := release.Dockers[0].Images[0], release.Dockers[0].Tags
+	if !slices.Contains(tags, "{{ .Version }}") {
+		t.Errorf("the image has the tags %q", tags)
+	}
+	for _, render := range []func(install.Options) string{install.Container, install.Kubernetes} {
+		got := render(install.Options{Hub: "https://hub", Name: "n", Version: "1.2.3"})
+		if !strings.Contains(got, image+":1.2.3") {
+			t.Errorf("%s:1.2.3 is not named in\n%s", image, got)
 		}
 	}
 }
