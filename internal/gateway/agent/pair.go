@@ -192,6 +192,9 @@ func (p *pairing) gatewayKey(g gatewayapi.Grant) (*seal.PrivateKey, error) {
 	case len(g.Escrow) > 0 && p.cfg.Recovery == nil:
 		return nil, errors.New("the gateway had replicas and none of them can share the gateway's key: start one, " +
 			"or pair with --recovery-key-file")
+	case len(g.Escrow) > 0 && p.token.Key == "":
+		// Anyone can seal to the recovery key, the hub included: only the fingerprint tells whose key it is.
+		return nil, errors.New("the token was made for a gateway without a key, and the hub has one to recover: make a new token")
 	case len(g.Escrow) > 0:
 		text, err := p.cfg.Recovery.Open(gatewayapi.EscrowBinding(g.Project, g.Gateway), g.Escrow)
 		if err != nil {

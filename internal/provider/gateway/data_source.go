@@ -147,7 +147,8 @@ func (d *DataSource) Read(ctx context.Context, req datasource.ReadRequest, resp 
 	}
 	if fingerprint := gateway.KeyFingerprint(); fingerprint != "" && !vouched(gateway, m.PairingToken) {
 		resp.Diagnostics.AddAttributeError(path.Root("pairing_token"), notVouched, notVouchedText(gateway.Name, fingerprint, "")+
-			"If the gateway prints this very fingerprint (gateway status), leave pairing_token out and name the fingerprint where secrets are sealed.")
+			"If the gateway prints this very fingerprint (gateway status), leave pairing_token out and name the fingerprint where "+
+			"secrets are sealed.")
 		return
 	}
 	resp.Diagnostics.Append(m.fromAPI(ctx, gateway)...)

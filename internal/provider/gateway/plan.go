@@ -51,7 +51,8 @@ func (r *Resource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReques
 		set("install", state.Install)
 	}
 	r.planPassword(ctx, req, &state, resp)
-	if !plan.Appliance.Equal(state.Appliance) || !plan.Appliance.IsNull() && (state.lost(ctx) || r.outdated(ctx, req.Private, &resp.Diagnostics)) {
+	needed := func() bool { return state.lost(ctx) || r.outdated(ctx, req.Private, &resp.Diagnostics) }
+	if !plan.Appliance.Equal(state.Appliance) || !plan.Appliance.IsNull() && needed() {
 		set("machines", types.ListUnknown(machineType))
 		set("appliance_access", types.StringUnknown())
 		set("status", types.StringUnknown())
