@@ -46,6 +46,7 @@ type Gateway struct {
 	now      func() time.Time
 	pools    *addressPools
 	lease    *lease
+	guesses  guesses
 
 	mu      sync.Mutex
 	ctx     context.Context //nolint:containedctx // The life of the workers, which outlive the request that starts them.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -25,7 +26,7 @@ func (g *Gateway) handOver(ctx context.Context, r gatewayapi.HandoverRequest) (g
 	}
 	var answer gatewayapi.HandoverAnswer
 	for _, c := range r.Clusters {
-		sealed, err := g.resealCluster(ctx, r, c, word.Password)
+		sealed, err := g.resealCluster(ctx, r, c, word)
 		if err != nil {
 			return gatewayapi.HandoverAnswer{}, fmt.Errorf("handing over cluster %s: %w", c.ID, err)
 		}
@@ -61,42 +62,57 @@ func notHandedOver(format string, args ...any) *hubapi.Problem {
 	return p
 }
 
-// resealCluster opens a cluster's secrets and seals them to the other gateway.
+// resealCluster opens a cluster's secrets and seals them to the other gateway, with the password by which that one knows
+// that they are the owner's.
 func (g *Gateway) resealCluster(
-	ctx context.Context, r gatewayapi.HandoverRequest, c gatewayapi.SealedCluster, password string,
+	ctx context.Context, r gatewayapi.HandoverRequest, c gatewayapi.SealedCluster, word hubapi.Handover,
 ) ([]byte, error) {
 	binding := secretsBinding(r.Account.Project, g.cfg.Identity.ID, c.ID)
 	kept, err := g.openSecrets(binding, c.SealedSecrets)
 	if err != nil {
 		return nil, err
 	}
-	if err := g.prove(ctx, kept.Anchor, password); err != nil {
+	if err := g.prove(ctx, kept, word); err != nil {
 		return nil, err
 	}
+	kept.Anchor.Password = word.Password
+	kept.Origin = cmp.Or(kept.Origin, g.cfg.Identity.ID)
 	binding.Gateway = r.Gateway
-	return kept.seal(r.PublicKey, binding)
+	return kept.sealFor(r.PublicKey, binding)
 }
 
 // prove tells whether a password is that of the vCenter which the cluster's secrets were made for: the one that was used
-// last, or a newer one that the vCenter takes. What the hub says of the account does not count.
-func (g *Gateway) prove(ctx context.Context, made anchor, password string) error {
-	if made.knows(password) {
+// last, or a newer one that the vCenter takes. What the hub says of the account does not count, nor do secrets that it may
+// have made up: the password goes nowhere but where its owner says.
+func (g *Gateway) prove(ctx context.Context, kept clusterSecrets, word hubapi.Handover) error {
+	made := kept.Anchor
+	if err := g.mayGuess(); err != nil {
+		return err
+	}
+	if made.knows(word.Password) {
 		return nil
 	}
-	session, err := vsphere.Open(ctx, g.accounts.sessionConfig(made.VCenter, made.Username, password, vsphere.Trust(made.Trust)))
+	if !kept.own || made.VCenter != word.VCenter || made.Username != word.Username || !sameTrust(made.Trust, word.Trust) {
+		g.guesses.wrong(g.now())
+		return notHandedOver("the secrets of a cluster are bound to %s at vCenter %s, and its owner gives another password for %s at %s; "+
+			"change user, address or trust, and the gateway, one after the other", made.Username, made.VCenter, word.Username, word.VCenter)
+	}
+	if g.cfg.Policy != nil {
+		if err := g.cfg.Policy.VCenter(made.VCenter); err != nil {
+			return err
+		}
+	}
+	session, err := vsphere.Open(ctx, g.accounts.sessionConfig(made.VCenter, made.Username, word.Password, vsphere.Trust(made.Trust)))
 	if err != nil {
+		g.guesses.wrong(g.now())
 		return err
 	}
 	return session.Close(ctx)
 }
 
-// origin is the gateway that machines' identities are derived with: the one that made the cluster, whichever works on it
-// now.
+// origin is the gateway that machines' identities are derived with.
 func (g *Gateway) origin(a gatewayapi.Assignment) string {
-	if a.Status.Origin != "" {
-		return a.Status.Origin
-	}
-	return g.cfg.Identity.ID
+	return cmp.Or(a.Status.Origin, g.cfg.Identity.ID)
 }
 
 // owns tells whether a machine belongs to a cluster.

@@ -138,7 +138,8 @@ func TestHandOverRefused(t *testing.T) {
 	theirs, hostile := newIdentity(t), newIdentity(t)
 	account := accountOf(t, mine, vc, vc.Password())
 	word := hubapi.Handover{
-		Password: vc.Password(), Gateway: theirs.ID, Fingerprint: seal.Fingerprint(theirs.Key.PublicKey()), Expires: time.Now().Add(time.Hour),
+		Password: vc.Password(), VCenter: vc.Host(), Username: vc.Username(), Trust: hubapi.Trust{CACertificate: vc.CACertificate()},
+		Gateway: theirs.ID, Fingerprint: seal.Fingerprint(theirs.Key.PublicKey()), Expires: time.Now().Add(time.Hour),
 	}
 	cases := map[string]struct {
 		reason string
@@ -219,7 +220,7 @@ func anchored(t *testing.T, by gateway.Identity, vc *testkit.VCenter) gatewayapi
 		t.Fatal(err)
 	}
 	id := uuid.NewString()
-	sealed, err := seal.Seal(by.Key.PublicKey(),
+	sealed, err := by.Key.SealOwn(
 		seal.Binding{Purpose: seal.PurposeClusterSecrets, Project: "default", Gateway: by.ID, Object: id}, text)
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,9 @@ func (g *Gateway) preview(ctx context.Context, a gatewayapi.Assignment) (hubapi.
 	if err != nil {
 		return hubapi.Preview{}, err
 	}
+	if a.Status.Origin, err = g.originOf(a, session.Login()); err != nil {
+		return hubapi.Preview{}, err
+	}
 	if err := g.pools.learn(a.Pools); err != nil {
 		return hubapi.Preview{}, err
 	}
@@ -109,11 +112,15 @@ func (g *Gateway) observe(ctx context.Context, a gatewayapi.Assignment) (hubapi.
 	if err != nil {
 		return hubapi.ClusterStatus{}, err
 	}
+	kept := a.Status
+	if a.Status.Origin, err = g.originOf(a, session.Login()); err != nil {
+		return hubapi.ClusterStatus{}, err
+	}
 	folder, machines, err := session.Machines(ctx, g.target(a))
 	if err != nil {
 		return hubapi.ClusterStatus{}, err
 	}
-	status := statusOf(a.Status, a.Spec, g.observed(a, folder, machines, nil))
+	status := statusOf(kept, a.Spec, g.observed(a, folder, machines, nil))
 	if status.Phase == hubapi.PhaseFailed && status.Ready {
 		// What the last apply could not do has come about without it.
 		status.Phase, status.Message, status.Problems, status.EverReady = hubapi.PhaseReady, "", nil, true

@@ -131,6 +131,9 @@ func (r *reconcile) prepare(ctx context.Context) (err error) {
 	if r.session, err = r.gateway.accounts.session(ctx, r.assignment.Account); err != nil {
 		return err
 	}
+	if r.assignment.Status.Origin, err = r.gateway.originOf(r.assignment, r.session.Login()); err != nil {
+		return err
+	}
 	// What an earlier life of the gateway has begun to clone is awaited, so that it is neither made twice nor forgotten.
 	if err := r.session.AwaitClones(ctx); err != nil {
 		return err

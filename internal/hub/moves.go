@@ -146,6 +146,30 @@ func (h *Hub) handOver(ctx context.Context, old, next *accountDoc, handover []by
 	if len(byID) > 0 {
 		return hubapi.NewProblem(hubapi.CodeInternal, "gateway %s did not hand over all clusters", old.Spec.GatewayID)
 	}
+	return takeOver(ctx, to, next, clusters)
+}
+
+// takeOver has the gateway that gets the clusters seal their secrets to itself, while the password tells it that they are the
+// owner's: it may be another one when the clusters are worked on next.
+func takeOver(ctx context.Context, to *gatewayapi.Client, next *accountDoc, clusters []*clusterDoc) error {
+	request := gatewayapi.AnchorRequest{Account: gatewayAccount(next)}
+	request.Account.Revision++ // the one it will have when it is kept
+	byID := map[string]*clusterDoc{}
+	for _, c := range clusters {
+		if len(c.Sealed) > 0 {
+			byID[c.ID] = c
+			request.Clusters = append(request.Clusters, gatewayapi.SealedCluster{ID: c.ID, SealedSecrets: c.Sealed})
+		}
+	}
+	answer, err := to.Anchor(ctx, request)
+	if err != nil {
+		return fromGateway(next.Spec.GatewayID, err)
+	}
+	for _, sealed := range answer.Clusters {
+		if c := byID[sealed.ID]; c != nil && len(sealed.SealedSecrets) > 0 {
+			c.Sealed = sealed.SealedSecrets
+		}
+	}
 	return nil
 }
 

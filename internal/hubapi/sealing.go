@@ -49,6 +49,10 @@ func (c *Client) SealPassword(
 // one, so it cannot have the secrets sealed to a key of its own.
 type Handover struct {
 	Password string `json:"password"`
+	// VCenter, Username and Trust are where the password may be shown, and nowhere else.
+	VCenter  string `json:"vcenter"`
+	Username string `json:"username"`
+	Trust    Trust  `json:"trust"`
 	// Gateway is the one that gets the clusters, Fingerprint that of its key.
 	Gateway     string    `json:"gateway"`
 	Fingerprint string    `json:"fingerprint"`

@@ -3,6 +3,7 @@
 package seal
 
 import (
+	"crypto/hmac"
 	"crypto/hpke"
 	"crypto/sha256"
 	"encoding/hex"
@@ -106,6 +107,63 @@ func (k *PrivateKey) Open(b Binding, sealed []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %w", ErrCannotOpen, err)
 	}
 	return plain, nil
+}
+
+// formatOwn is the first byte of what the owner of a key has sealed to itself.
+const formatOwn = 2
+
+// SealOwn seals a secret to the key's own public half, with a proof that the owner of the key has done so: anyone can seal to
+// a public key.
+func (k *PrivateKey) SealOwn(b Binding, secret []byte) ([]byte, error) {
+	proof, err := k.proof(b, secret)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := Seal(k.PublicKey(), b, append(proof, secret...))
+	if err != nil {
+		return nil, err
+	}
+	sealed[0] = formatOwn
+	return sealed, nil
+}
+
+// OpenOwn is Open for secrets that may have been sealed by the owner of the key. It tells whether they were.
+func (k *PrivateKey) OpenOwn(b Binding, sealed []byte) (secret []byte, own bool, err error) {
+	if len(sealed) == 0 || sealed[0] != formatOwn {
+		secret, err = k.Open(b, sealed)
+		return secret, false, err
+	}
+	text, err := k.Open(b, append([]byte{format}, sealed[1:]...))
+	if err != nil {
+		return nil, false, err
+	}
+	if len(text) < sha256.Size {
+		return nil, false, ErrCannotOpen
+	}
+	secret = text[sha256.Size:]
+	proof, err := k.proof(b, secret)
+	if err != nil {
+		return nil, false, err
+	}
+	if !hmac.Equal(proof, text[:sha256.Size]) {
+		return nil, false, ErrCannotOpen
+	}
+	return secret, true, nil
+}
+
+// proof can be made by the owner of the key only.
+func (k *PrivateKey) proof(b Binding, secret []byte) ([]byte, error) {
+	private, err := k.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	derive := hmac.New(sha256.New, private)
+	derive.Write([]byte("palette/own/v1"))
+	mac := hmac.New(sha256.New, derive.Sum(nil))
+	bound := sha256.Sum256(b.info())
+	mac.Write(bound[:])
+	mac.Write(secret)
+	return mac.Sum(nil), nil
 }
 
 // Seal encrypts a secret so that only the owner of the public key can open it, and only for the binding.

@@ -116,6 +116,7 @@ func (a *agent) hub() string { return cmp.Or(a.cfg.Hub, a.dir.identity().Hub) }
 func (a *agent) newHubs() *hubs {
 	h := newHubs(a.hub(), a.log)
 	h.added = a.metrics.connected
+	h.may = func(own string) bool { return beside(h.common, own, a.cfg.Policy.Hubs) }
 	h.connect, h.handler = a.connect, func(s *session) http.Handler { return a.handler(h, s) }
 	return h
 }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -36,7 +35,9 @@ type hubs struct {
 	// added is told of each session that begins.
 	added   func()
 	handler func(*session) http.Handler
-	log     *slog.Logger
+	// may tells whether a URL that a hub names may be dialled.
+	may func(own string) bool
+	log *slog.Logger
 
 	mu       sync.Mutex
 	sessions map[*session]bool
@@ -48,8 +49,8 @@ type hubs struct {
 
 func newHubs(common string, log *slog.Logger) *hubs {
 	return &hubs{
-		common: common, log: log, sessions: map[*session]bool{}, known: map[string]string{},
-		changed: make(chan struct{}), lastGood: time.Now(),
+		common: common, log: log, may: func(own string) bool { return beside(common, own, nil) },
+		sessions: map[*session]bool{}, known: map[string]string{}, changed: make(chan struct{}), lastGood: time.Now(),
 	}
 }
 
@@ -252,8 +253,13 @@ func (h *hubs) failed(ctx context.Context, route string, err error) {
 func (h *hubs) told(s *session, info gatewayapi.HubInfo) error {
 	known := map[string]string{}
 	for instance, own := range info.Replicas {
-		if len(known) < maxInstances && (own == "" || usable(own)) {
+		switch {
+		case len(known) >= maxInstances:
+		case own == "" || h.may(own):
 			known[instance] = own
+		default:
+			h.log.Warn("an instance of the hub is not dialled: its URL is neither beside the common one nor among hubs in the policy file",
+				"instance", printable(instance), "url", printable(own))
 		}
 	}
 	if err := s.told(info); err != nil {
@@ -264,12 +270,6 @@ func (h *hubs) told(s *session, info gatewayapi.HubInfo) error {
 	h.known = known
 	h.signal()
 	return nil
-}
-
-// usable tells whether a hub can be dialled by a URL. Whoever answers there has to show the hub's certificate.
-func usable(text string) bool {
-	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil
 }
 
 // connected tells how many sessions count, and since when there has been none.

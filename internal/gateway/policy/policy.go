@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"sigs.k8s.io/yaml"
 
@@ -22,6 +23,9 @@ type Policy struct {
 	DenyCIDRs []netip.Prefix `json:"deny_cidrs,omitempty"`
 	// VCenters are the vCenters the gateway works with, as host or host:port; none means any.
 	VCenters []string `json:"vcenters,omitempty"`
+	// Hubs are hosts, names or addresses without a port, at which the hub may say that further instances of it are. None are
+	// needed on the hub's own host and, on the same port, under its domain.
+	Hubs []string `json:"hubs,omitempty"`
 	// ReadOnly lets the gateway read and preview, and change nothing.
 	ReadOnly bool `json:"read_only,omitempty"`
 }
@@ -37,6 +41,9 @@ func Parse(text []byte) (*Policy, error) {
 	}
 	for i, prefix := range p.DenyCIDRs {
 		p.DenyCIDRs[i] = plain(prefix)
+	}
+	for i, host := range p.Hubs {
+		p.Hubs[i] = strings.ToLower(strings.TrimSpace(host))
 	}
 	for i, host := range p.VCenters {
 		canonical, err := hubapi.CanonicalVCenter(host)

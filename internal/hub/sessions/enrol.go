@@ -78,7 +78,9 @@ func challenge(ctx context.Context, session *tunnel.Session, address string) (*a
 	client := gatewayapi.NewClient(session)
 	nonce := make([]byte, nonceSize)
 	_, _ = rand.Read(nonce) // never fails
-	e, err := client.Enrol(ctx, gatewayapi.EnrolChallenge{Nonce: nonce})
+	asking, cancel := context.WithTimeout(ctx, greetLimit)
+	defer cancel()
+	e, err := client.Enrol(asking, gatewayapi.EnrolChallenge{Nonce: nonce})
 	if err != nil {
 		return nil, fmt.Errorf("asking who is there: %w", err)
 	}

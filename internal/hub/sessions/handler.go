@@ -42,15 +42,35 @@ func (s *Sessions) Handler() http.Handler {
 				turnAway(w, hubapi.NewProblem(hubapi.CodeRateLimited, "too many enrolments from this address were refused"))
 				return
 			}
-			if session := s.accept(w, r, address); session != nil {
-				s.hand(session, func(ctx context.Context) { s.enrol(ctx, session, address) })
-			}
+			s.takeEnrolment(w, r, address)
 		case tunnel.ClassBulk, tunnel.ClassStreams:
 			hubapi.WriteProblem(w, hubapi.NewProblem(hubapi.CodeInvalid, "this hub has no use for a tunnel of class %q", class))
 		default:
 			hubapi.WriteProblem(w, hubapi.NewProblem(hubapi.CodeInvalid, "there is no such class of tunnel"))
 		}
 	})
+}
+
+// takeEnrolment lets a process in that has no certificate. There is room for few of them: anybody can be one.
+func (s *Sessions) takeEnrolment(w http.ResponseWriter, r *http.Request, address string) {
+	leave, ok := s.enrolling.enter(address)
+	if !ok {
+		turnAway(w, hubapi.NewProblem(hubapi.CodeRateLimited, "too many enrolments are under way"))
+		return
+	}
+	session := s.accept(w, r, address)
+	if session == nil {
+		leave()
+		return
+	}
+	begun := s.begin(func(ctx context.Context) {
+		defer leave()
+		s.enrol(ctx, session, address)
+	})
+	if !begun {
+		_ = session.Close() // The hub is shutting down.
+		leave()
+	}
 }
 
 func turnAway(w http.ResponseWriter, p *hubapi.Problem) {

@@ -52,6 +52,7 @@ type Sessions struct {
 	instances  *instances
 	handshakes *tunnel.Handshakes
 	sources    *sources
+	enrolling  *crowd
 
 	// life ends when Run does, and with it everything that is done for a tunnel.
 	life context.Context //nolint:containedctx // The life of tunnels, which outlive the requests that open them.
@@ -76,6 +77,7 @@ func New(cfg Config) (*Sessions, error) {
 	s := &Sessions{
 		cfg: cfg, log: cfg.Log, now: cfg.Clock, store: cfg.Store, authority: cfg.Authority, system: cfg.System,
 		registry: newRegistry(), handshakes: tunnel.NewHandshakes(maxHandshakes), sources: newSources(),
+		enrolling: newCrowd(enrolments, enrolmentsOf),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -212,7 +212,8 @@ func (r *Resource) seal(
 	write.SealedPassword = sealed
 	if from != to {
 		write.SealedHandover, err = r.client.SealHandover(ctx, id, from, known.fingerprintOf(from), hubapi.Handover{
-			Password: plan.PasswordWO.ValueString(), Gateway: to, Fingerprint: used,
+			Password: plan.PasswordWO.ValueString(), VCenter: write.Spec.VCenter, Username: write.Spec.Username, Trust: write.Spec.Trust,
+			Gateway: to, Fingerprint: used,
 		})
 		// A gateway that is gone hands nothing over; the hub says whether that matters.
 		if err != nil && !errors.Is(err, hubapi.ErrNotFound) {
