@@ -82,24 +82,46 @@ func New(cfg Config) *Gateway {
 	return g
 }
 
-// Close stops all work where it stands and logs out of every vCenter. Tasks that vCenter has begun go on there; the next
-// gateway finds what they made.
+// resignAnswer is how long a hub may take to keep that a replica has given up its lease.
+const resignAnswer = 2 * time.Second
+
+// Resign stops all work where it stands and takes up no more; what is asked is still answered. When nothing is under way any
+// more, the hub is told that this replica has given up its lease, so that another one need not wait for its end. An error
+// says that the hub has not heard it. Tasks that vCenter has begun go on there; the next replica finds what they made.
+func (g *Gateway) Resign(ctx context.Context) error {
+	epoch, err := g.halt(ctx)
+	if err != nil || epoch == 0 {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, resignAnswer)
+	defer cancel()
+	return g.reports.kept(ctx, g.reports.publish(gatewayapi.Report{Epoch: epoch, Resigned: true}))
+}
+
+// Close stops all work where it stands and logs out of every vCenter.
 func (g *Gateway) Close(ctx context.Context) error {
+	_, err := g.halt(ctx)
+	g.reports.close()
+	return errors.Join(err, g.accounts.close(ctx))
+}
+
+// halt ends the workers and returns the epoch of the lease that they had until then, 0 for none.
+func (g *Gateway) halt(ctx context.Context) (epoch int64, err error) {
+	g.mu.Lock() // No worker begins from here on.
 	g.stop()
-	g.lease.close()
+	epoch = g.lease.close()
+	g.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
 		g.running.Wait()
 		close(done)
 	}()
-	var err error
 	select {
 	case <-done:
+		return epoch, nil
 	case <-ctx.Done():
-		err = ctx.Err()
+		return epoch, ctx.Err()
 	}
-	g.reports.close()
-	return errors.Join(err, g.accounts.close(ctx))
 }
 
 // Handler returns the API that a hub calls.

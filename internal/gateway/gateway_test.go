@@ -34,6 +34,8 @@ type fakeHub struct {
 	messages []string
 	epochs   []int64
 	pools    map[string]hubapi.IPPoolStatus
+	// resigned is how many clusters the gateway was at work on when it gave up its lease; nil before that.
+	resigned *int
 }
 
 func (h *fakeHub) take(ctx context.Context, r gatewayapi.Report) error {
@@ -50,6 +52,9 @@ func (h *fakeHub) take(ctx context.Context, r gatewayapi.Report) error {
 	}
 	if r.Pool != nil {
 		h.pools[r.Pool.ID] = r.Pool.Status
+	}
+	if r.Resigned {
+		h.resigned = new(h.gateway.State().Clusters)
 	}
 	h.mu.Unlock()
 	select {

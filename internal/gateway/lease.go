@@ -23,6 +23,7 @@ const (
 type lease struct {
 	mu      sync.Mutex
 	leased  bool
+	closed  bool // no lease is taken any more
 	epoch   int64
 	term    *term
 	changed chan struct{} // closed and made anew whenever the lease comes or goes
@@ -56,6 +57,8 @@ func (l *lease) take(ctx context.Context, w gatewayapi.Lease, now time.Time) (be
 	switch {
 	case !l.leased:
 		return false, false, hubapi.NewProblem(hubapi.CodeInvalid, "this gateway has no replicas and no lease")
+	case l.closed && w.Holder:
+		return false, false, errNotHolder
 	case w.Epoch <= 0 || w.TTLMillis < 0:
 		return false, false, hubapi.NewProblem(hubapi.CodeInvalid, "a lease has an epoch above zero")
 	case w.Epoch < l.epoch:
@@ -168,13 +171,16 @@ func (l *lease) current() (epoch int64, holder bool) {
 	return l.epoch, l.heldLocked() != nil
 }
 
-// close ends whatever is under way.
-func (l *lease) close() {
+// close ends whatever is under way, for good. It returns the epoch of the term that ended with it, 0 where there was none.
+func (l *lease) close() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.leased && l.term != nil {
-		l.over()
+	l.closed = true
+	if !l.leased || l.term == nil {
+		return 0
 	}
+	l.over()
+	return l.epoch
 }
 
 // errNotHolder is the answer of a replica that does not have the lease to what only the holder does.

@@ -59,6 +59,47 @@ func TestTakeover(t *testing.T) {
 	w.awaitReady("taken over", "cp-0", "general-0", "general-1")
 }
 
+// TestResignation shows that a replica stops its work in the middle of a create before it gives up its lease, takes up nothing
+// more, and still answers; another one ends the work, and no machine is made twice.
+func TestResignation(t *testing.T) {
+	vc := testkit.Start(t, testkit.Options{})
+	w := newWorld(t, vc, "resigned", "")
+	first, second := startGateway(t, w.identity, leased), startGateway(t, w.identity, leased)
+	first.lease(t, 1, true, time.Minute)
+	w.hub, w.a.Generation = first, 1
+	if err := first.client.Assign(t.Context(), w.a); err != nil {
+		t.Fatal(err)
+	}
+	first.awaitUntil(t, w.a.ID, "a machine is being cloned", func() bool {
+		return strings.Contains(strings.Join(first.messages, "\n"), "clone")
+	})
+	if err := first.gateway.Resign(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first.mu.Lock()
+	resigned, status := first.resigned, first.clusters[w.a.ID].Status
+	first.mu.Unlock()
+	if resigned == nil || *resigned != 0 {
+		t.Errorf("it resigned while it was at work: %v", resigned)
+	}
+	if err := first.client.GiveLease(t.Context(), gatewayapi.Lease{Epoch: 2, Holder: true, TTLMillis: 60_000}); !errors.Is(err, hubapi.ErrConflict) {
+		t.Errorf("it takes another lease: %v", err)
+	}
+	if err := first.client.Assign(t.Context(), w.a); err == nil {
+		t.Error("it takes a cluster")
+	}
+	if _, err := first.client.Preview(t.Context(), w.a); err != nil {
+		t.Errorf("it answers no reads: %v", err)
+	}
+	second.lease(t, 2, true, time.Minute)
+	w.keep(status)
+	w.hub = second
+	if err := second.client.Assign(t.Context(), w.a); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitReady("taken over", "cp-0", "general-0", "general-1")
+}
+
 // awaitHolder waits until the gateway takes assignments, or does not.
 func (h *fakeHub) awaitHolder(t *testing.T, holder bool) {
 	t.Helper()

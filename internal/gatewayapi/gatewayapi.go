@@ -104,6 +104,8 @@ type Report struct {
 	Time time.Time `json:"time"`
 	// Epoch is that of the lease under which the gateway worked; 0 for a gateway that has no replicas.
 	Epoch int64 `json:"epoch,omitempty"`
+	// Resigned tells that the replica has stopped its work and gives up the lease of Epoch: it is the last word under it.
+	Resigned bool `json:"resigned,omitempty"`
 	// Cluster is set when the report is about a cluster.
 	Cluster *ClusterReport `json:"cluster,omitempty"`
 	// Pool is set when the leases of an address pool have changed.

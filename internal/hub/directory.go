@@ -36,6 +36,8 @@ type Link struct {
 	Transport http.RoundTripper
 	// Done is closed when the link has ended.
 	Done <-chan struct{}
+	// Resign is called when the gateway has said that it has stopped its work, and that is kept; nil where there is no lease.
+	Resign func()
 }
 
 // Presence is which replicas of a gateway are connected.

@@ -41,6 +41,7 @@ type keeping struct {
 	events   []store.ClusterEvent
 	gateways map[string]string // by project and cloud account
 	refused  map[string]int    // how many reports, by reason
+	resigned bool              // the replica has stopped its work
 }
 
 // encoder is a document of either kind.
@@ -83,6 +84,7 @@ func (k *keeping) take(ctx context.Context, r gatewayapi.Report) error {
 		k.refused["of another epoch"]++
 		return nil
 	}
+	k.resigned = k.resigned || r.Resigned
 	if r.Cluster != nil {
 		if err := k.takeCluster(ctx, r, *r.Cluster); err != nil {
 			return err

@@ -138,7 +138,11 @@ func (l *listener) keep(ctx context.Context, reports []gatewayapi.Report) error 
 		if err := l.noticeRestart(ctx); err != nil {
 			return err
 		}
-		if err := l.client.Ack(ctx, gatewayapi.Ack{Boot: l.cursor.Boot, Seq: l.cursor.Seq}); err != nil {
+		err = l.client.Ack(ctx, gatewayapi.Ack{Boot: l.cursor.Boot, Seq: l.cursor.Seq})
+		if k.resigned && l.link.Resign != nil {
+			l.link.Resign() // Whether it has heard that it was heard is of no importance: it has stopped.
+		}
+		if err != nil {
 			return fmt.Errorf("acknowledging to gateway %s: %w", l.link.Gateway, err)
 		}
 		return nil

@@ -138,13 +138,16 @@ func (a *agent) run(ctx context.Context) error {
 			return fmt.Errorf("%s ended: %w", name, err)
 		})
 	}
-	part("tunnels", a.tunnels)
+	// Tunnels end after the work has, so that the hub hears of it.
+	serving, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
+	part("tunnels", func(context.Context) error { return a.tunnels(serving) })
 	part("local socket", a.serveSocket)
 	part("service manager", a.notify)
 	if a.cfg.Listen != "" {
 		part("health", a.serveHealth)
 	}
-	part("gateway", a.closeWhenDone)
+	part("gateway", func(ctx context.Context) error { return a.closeWhenDone(ctx, leave) })
 	err := group.Wait()
 	select {
 	case <-ctx.Done():
@@ -158,11 +161,16 @@ func (a *agent) run(ctx context.Context) error {
 // errEnded is what a part returns that ends without being told to.
 var errEnded = errors.New("without a reason")
 
-// closeWhenDone stops the gateway's work when the process is to end: the event streams that it serves end with it.
-func (a *agent) closeWhenDone(ctx context.Context) error {
+// closeWhenDone stops the gateway's work when the process is to end, and lets another replica take over. Then the tunnels may
+// end; the event streams in them do with the gateway.
+func (a *agent) closeWhenDone(ctx context.Context, leave func()) error {
 	<-ctx.Done()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit)
 	defer cancel()
+	if err := a.gateway.Resign(closing); err != nil {
+		a.log.Info("another replica takes over only when the lease has run out", "error", err)
+	}
+	leave()
 	if err := a.gateway.Close(closing); err != nil {
 		a.log.Warn("stopping the gateway", "error", err)
 	}

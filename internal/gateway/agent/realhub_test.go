@@ -122,7 +122,8 @@ func TestReplicasAtARealHub(t *testing.T) {
 		}
 		return false
 	})
-	if took := time.Since(began); took > 15*time.Second {
+	// It has said that it goes: nobody waits for the end of its lease.
+	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("the takeover took %s", took)
 	} else {
 		t.Logf("taken over after %s", took)

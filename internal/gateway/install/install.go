@@ -56,7 +56,9 @@ func CloudInit(o Options) string { return render(cloudInit, o) }
 // Kubernetes is the manifest of a gateway that runs in a cluster: a StatefulSet, because each replica keeps an identity.
 func Kubernetes(o Options) string { return render(kubernetes, o) }
 
-var functions = template.FuncMap{"quote": quote, "indent": indent, "json": yamlString, "setting": setting, "trim": strings.TrimSpace, "unit": SystemdUnit}
+var functions = template.FuncMap{
+	"quote": quote, "indent": indent, "json": yamlString, "setting": setting, "trim": strings.TrimSpace, "unit": SystemdUnit,
+}
 
 // parse reads one of the templates below; they are constants, and a test renders each.
 func parse(name, text string) *template.Template {

@@ -104,7 +104,7 @@ func TestPastedCommandsLeaveStandardInputToTheToken(t *testing.T) {
 		"curl": stub, "install": stub, "useradd": stub, "systemctl": stub, "id": stub, "rm": stub,
 		"runuser": stub + "cat > " + root + "/token\n",
 	} {
-		if err := os.WriteFile(filepath.Join(root, name), []byte(program), 0o700); err != nil { //nolint:gosec // It is a program.
+		if err := os.WriteFile(filepath.Join(root, name), []byte(program), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -96,6 +96,14 @@ func (k *keeper) turn(ctx context.Context, members []*live, fresh bool) (time.Du
 		k.s.registry.drop(k.gateway)
 		return leaseEvery, nil
 	}
+	if err := k.heed(ctx); err != nil {
+		return leaseRetry, err
+	}
+	members = k.s.registry.staying(members)
+	if len(members) == 0 {
+		k.s.registry.drop(k.gateway)
+		return leaseRetry, nil
+	}
 	if fresh {
 		if err := k.refresh(ctx, members[0].id.Replica); err != nil {
 			return leaseRetry, err
@@ -340,13 +348,42 @@ func (k *keeper) tell(ctx context.Context, members []*live) {
 	}
 }
 
+// heed frees a lease that its holder has given up: nobody has to wait for its end.
+func (k *keeper) heed(ctx context.Context) error {
+	if !k.givenUp() {
+		return nil
+	}
+	before := k.lease.Status
+	if err := k.update(ctx, free); err != nil {
+		return err
+	}
+	k.until = time.Time{}
+	k.s.registry.setHolder(k.gateway, "", false)
+	k.log.InfoContext(ctx, "lease was given up", "replica_id", before.Holder, "epoch", before.Epoch)
+	return nil
+}
+
+// givenUp tells whether the lease as it is known has been given up by its holder.
+func (k *keeper) givenUp() bool {
+	r := k.s.registry.resigned(k.gateway)
+	return r.replica != "" && k.lease.Status.Holder == r.replica && k.lease.Status.Epoch == r.epoch
+}
+
+// free leaves a lease without a holder.
+func free(l *roster.LeaseStatus) { l.Holder, l.TTL = "", 0 }
+
 // release lets another instance give the lease: nobody is connected here.
 func (k *keeper) release(ctx context.Context) {
 	k.s.registry.drop(k.gateway)
 	if k.lease == nil {
 		return
 	}
-	err := k.update(ctx, func(l *roster.LeaseStatus) { l.Instance = "" })
+	freed := k.givenUp()
+	err := k.update(ctx, func(l *roster.LeaseStatus) {
+		if l.Instance = ""; freed {
+			free(l)
+		}
+	})
 	if err != nil && ctx.Err() == nil && !errors.Is(err, errTaken) && !errors.Is(err, store.ErrNoRecord) {
 		k.log.WarnContext(ctx, "lease not left to other instances", "error", err)
 	}

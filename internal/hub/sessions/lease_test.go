@@ -223,3 +223,55 @@ func TestReplicaWithAnotherKey(t *testing.T) {
 		t.Error("a replica that shows another key than the gateway's is taken")
 	}
 }
+
+// TestHolderThatResigns: one that has stopped its work and says so is not waited for, whether it stays connected or not. One
+// that goes without a word is.
+func TestHolderThatResigns(t *testing.T) {
+	b := newBench(t)
+	i := b.instance("a")
+	g := i.gateway("site")
+	one, two, first := pairTwo(t, i, g.ID)
+	second := two.mustConnect(i)
+	two.await("told of the holder", 5*time.Second, func() bool { return len(two.leases) > 0 })
+	cluster := i.cluster("prod", i.account(g.ID).ID)
+	one.await("at work", 5*time.Second, func() bool { return len(one.assigned) == 1 })
+	one.report(gatewayapi.Report{Resigned: true}, func(r *gatewayapi.Report) { r.Epoch = 7 })
+	one.report(said(cluster, "the last"))
+	one.awaitAcked()
+	if two.holds() {
+		t.Fatal("a word under another epoch counts")
+	}
+	resigned := time.Now()
+	one.report(gatewayapi.Report{Resigned: true})
+	one.awaitAcked()
+	two.await("holder", 5*time.Second, two.holds)
+	t.Logf("taken over after %s", time.Since(resigned).Round(time.Millisecond))
+	two.await("at work", 5*time.Second, func() bool { return len(two.assigned) == 1 })
+	if two.epoch() != 2 || one.holds() && one.epoch() != 1 {
+		t.Errorf("epochs are %d and %d", one.epoch(), two.epoch())
+	}
+	two.report(said(cluster, "two goes on"))
+	two.awaitAcked()
+	first.stop()
+	<-first.done
+	// The last one resigns and is gone before anybody else is there: who comes next need not wait either.
+	two.report(gatewayapi.Report{Resigned: true})
+	two.awaitAcked()
+	second.stop()
+	<-second.done
+	came := time.Now()
+	third := one.mustConnect(i)
+	one.await("holder again", 5*time.Second, func() bool { return one.holds() && one.leases[len(one.leases)-1].Epoch == 3 })
+	t.Logf("taken over after %s", time.Since(came).Round(time.Millisecond))
+	// Without the word the lease runs its time.
+	two.mustConnect(i)
+	third.stop()
+	<-third.done
+	quiet := time.NewTimer(3 * time.Second)
+	<-quiet.C
+	two.set(func() {
+		if two.holds() && two.leases[len(two.leases)-1].Epoch > 3 {
+			t.Error("a replica that was cut off has lost its lease at once")
+		}
+	})
+}

@@ -20,6 +20,8 @@ type live struct {
 	since   time.Time
 	version string
 	serial  uint64
+	// leaving is set when the replica has resigned: it is about to go. The registry's mutex guards it.
+	leaving bool
 }
 
 // registry is who is connected at the moment, and who works.
@@ -40,6 +42,14 @@ type fleet struct {
 	// holder has the lease; elsewhere tells that another instance gives it.
 	holder    string
 	elsewhere bool
+	// resigned is what was given up in order, and not yet heeded.
+	resigned resignation
+}
+
+// resignation is a lease that its holder has given up, after it stopped its work.
+type resignation struct {
+	replica string
+	epoch   int64
 }
 
 type link struct {
@@ -174,10 +184,52 @@ func (r *registry) reader(gateway string) *live {
 	if !ok || len(f.replicas) == 0 {
 		return nil
 	}
-	if holder, ok := f.replicas[f.holder]; ok {
+	if holder, ok := f.replicas[f.holder]; ok && !holder.going() {
 		return holder
 	}
-	return f.sorted()[0]
+	members := f.sorted()
+	if i := slices.IndexFunc(members, func(l *live) bool { return !l.going() }); i >= 0 {
+		return members[i]
+	}
+	return members[0]
+}
+
+// going tells whether a replica takes no more requests: it is about to end. The registry's mutex is held.
+func (l *live) going() bool { return l.leaving || l.tunnel.Draining() }
+
+// staying returns those of a gateway's replicas that are not about to end.
+func (r *registry) staying(members []*live) []*live {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(members), (*live).going)
+}
+
+// resign notes that a replica has given up the lease of the epoch. Where it has come again meanwhile it has the lease still:
+// the word was of its earlier life.
+func (r *registry) resign(l *live, epoch int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f, ok := r.fleets[l.id.Gateway]
+	if !ok {
+		return // Nobody is left who could take over here.
+	}
+	if now, ok := f.replicas[l.id.Replica]; ok && now != l {
+		return
+	}
+	l.leaving = true
+	f.resigned = resignation{replica: l.id.Replica, epoch: epoch}
+	r.unlink(l.id.Gateway, l)
+	f.wake()
+}
+
+// resigned returns what a gateway's holder has given up; the zero value is nothing.
+func (r *registry) resigned(gateway string) resignation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f, ok := r.fleets[gateway]; ok {
+		return f.resigned
+	}
+	return resignation{}
 }
 
 // presence returns who is connected as a gateway.
@@ -218,7 +270,7 @@ func (r *registry) link(l *live, instance string, epoch int64) {
 	done := make(chan struct{})
 	r.links[gateway] = &link{live: l, done: done, Link: hub.Link{
 		Serial: r.serial, Gateway: gateway, Project: l.id.Project, Epoch: epoch, Instance: instance,
-		Resumes: true, Transport: l.tunnel, Done: done,
+		Resumes: true, Transport: l.tunnel, Done: done, Resign: func() { r.resign(l, epoch) },
 	}}
 	r.relink()
 }
