@@ -80,7 +80,9 @@ var examples = map[string]example{
 }
 
 // emptyPlans are examples that plan nothing.
-var emptyPlans = map[string]bool{"provider": true, "ephemeral-resources/palette_gateway_pairing_token": true}
+var emptyPlans = map[string]bool{
+	"provider": true, "ephemeral-resources/palette_gateway_pairing_token": true,
+}
 
 // TestEveryExampleIsTested holds the table above to the directories there are.
 func TestEveryExampleIsTested(t *testing.T) {

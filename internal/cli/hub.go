@@ -45,9 +45,9 @@ func (r *records) url() string {
 	return os.Getenv("PALETTE_HUB_DATABASE")
 }
 
-// use opens the records for as long as the function runs.
+// use opens the records of a hub for as long as the function runs.
 func (r *records) use(ctx context.Context, do func(store.Database) error) error {
-	db, err := service.OpenRecords(ctx, r.url(), r.dataDir)
+	db, err := service.OpenExistingRecords(ctx, r.url(), r.dataDir)
 	if err != nil {
 		return err
 	}

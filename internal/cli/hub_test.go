@@ -141,6 +141,20 @@ func TestHubCommandsRefuse(t *testing.T) {
 	}
 }
 
+// TestTokensAreMadeWhereAHubIs: a directory that was misspelt would get records of its own, with a token that no hub knows.
+func TestTokensAreMadeWhereAHubIs(t *testing.T) {
+	for _, command := range [][]string{{"token", "create"}, {"token", "list"}, {"audit", "verify"}} {
+		dir := filepath.Join(t.TempDir(), "misspelt")
+		out, err := run(t, append(append([]string{"hub"}, command...), "--data-dir", dir)...)
+		if err == nil || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%v: %s, %v", command, out, err)
+		}
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%v made the directory", command)
+		}
+	}
+}
+
 func TestHubOpenAPI(t *testing.T) {
 	out, err := run(t, "hub", "openapi")
 	if err != nil || !strings.Contains(out, `"version": "1.2.3"`) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -93,7 +94,13 @@ func tokenListCommand(where *records) *cobra.Command {
 
 func tokenRevokeCommand(where *records) *cobra.Command {
 	return &cobra.Command{
-		Use: "revoke ID", Short: "Revoke an API token for good", Args: cobra.ExactArgs(1),
+		Use: "revoke ID", Short: "Revoke an API token for good",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("name one token by its id, which hub token list shows")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return where.use(cmd.Context(), func(db store.Database) error {
 				token, err := access.NewTokens(db, nil).Revoke(cmd.Context(), args[0])

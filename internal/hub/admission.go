@@ -56,8 +56,9 @@ func (h *Hub) admit(r *http.Request, needed hubapi.Role) (Principal, error) {
 			WithHint("Use credentials of that project, or set project to %s.", who.Project)
 	}
 	if !who.Role.Allows(needed) {
-		return who, hubapi.NewProblem(hubapi.CodeForbidden, "%s is a %s of project %s; this needs the role %s",
-			who.Name, who.Role, project, needed)
+		return who, hubapi.NewProblem(hubapi.CodeForbidden, "%s has the role %s in project %s; this needs the role %s",
+			who.Name, who.Role, project, needed).
+			WithHint("Use a token or a workload identity that has it: hub token create --project %s --role %s.", project, needed)
 	}
 	return who, nil
 }

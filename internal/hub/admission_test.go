@@ -146,6 +146,9 @@ func TestRoles(t *testing.T) {
 			if (refused != 0) != turned || (refused != 0 && refused != w.Code) {
 				t.Errorf("%s %s as %q: answered %d %s", route.Method, path, authorization, w.Code, w.Body)
 			}
+			if role, _, _ := strings.Cut(authorization, "@"); refused == http.StatusForbidden && role != "" && !strings.Contains(w.Body.String(), `"hint"`) {
+				t.Errorf("%s %s as %q: the refusal does not say what to do: %s", route.Method, path, authorization, w.Body)
+			}
 			if refused == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
 				t.Error("401 does not say how to authenticate")
 			}

@@ -89,13 +89,13 @@ func TestMoveAccount(t *testing.T) {
 	if phase := b.get(c.ID).Status.Phase; phase != hubapi.PhaseReady {
 		t.Errorf("the gateway that was left made the cluster %s", phase)
 	}
-	// And back: the other one hands over what it was given.
+	// And back: the other one hands over what it was given, and has sealed to itself since.
 	w = moved(systemID, "for system")
 	w.SealedHandover = []byte("back")
 	if _, err := b.client.PutCloudAccount(t.Context(), account.ID, w, hubapi.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if secrets := string(fake.handovers[0].Clusters[0].SealedSecrets); secrets != "resecrets" {
+	if secrets := string(fake.handovers[0].Clusters[0].SealedSecrets); secrets != "svc@vsphere.local:resecrets" {
 		t.Errorf("the other gateway was asked to hand over %q", secrets)
 	}
 	if origin := b.get(c.ID).Status.Origin; origin != systemID {

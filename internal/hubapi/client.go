@@ -34,7 +34,7 @@ func ValidProject(name string) bool { return projectName.MatchString(name) }
 type Config struct {
 	// Endpoint is the hub's URL, such as "https://hub.example.com". It may be empty when Transport is set.
 	Endpoint string
-	// Token is sent as a bearer token; empty sends none.
+	// Token is sent as a bearer token, without white space around it; empty sends none.
 	Token string
 	// CACertificate is PEM that is believed beside the system's CAs. With a Transport it is only told to those who ask for
 	// the Address.
@@ -85,6 +85,11 @@ func NewClient(cfg Config) (*Client, error) {
 	base, err := baseURL(cfg)
 	if err != nil {
 		return nil, err
+	}
+	// A token that was read from a file has the end of its line with it.
+	cfg.Token = strings.TrimSpace(cfg.Token)
+	if !oneWord(cfg.Token) {
+		return nil, errors.New("the token is not one word of letters, digits and punctuation")
 	}
 	transport := cfg.Transport
 	if transport == nil {
@@ -146,6 +151,11 @@ func baseURL(cfg Config) (*url.URL, error) {
 	default:
 		return nil, errors.New("endpoint must be https; http is accepted for the own machine only")
 	}
+}
+
+// oneWord tells whether a text has no white space and nothing but ASCII in it.
+func oneWord(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 func loopback(host string) bool {
@@ -261,7 +271,7 @@ func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("asking the hub: %w", ctx.Err())
 		}
-		return nil, Unreachable(fmt.Errorf("asking the hub at %s: %w", c.base.Redacted(), withoutURL(err)))
+		return nil, c.unreachable(withoutURL(err))
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 		return resp, nil
@@ -272,6 +282,15 @@ func (c *Client) send(ctx context.Context, r call) (*http.Response, error) {
 		p.RequestID = req.Header.Get(HeaderRequestID)
 	}
 	return nil, p
+}
+
+// unreachable is what a failed connection to the hub is to a caller.
+func (c *Client) unreachable(cause error) error {
+	err := unreachable(fmt.Errorf("asking the hub at %s: %w", c.base.Redacted(), cause))
+	if !c.embedded {
+		err.Hint = wayHint(cause)
+	}
+	return err
 }
 
 func (c *Client) newRequest(ctx context.Context, r call) (*retryablehttp.Request, error) {

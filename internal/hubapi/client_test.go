@@ -2,14 +2,18 @@ package hubapi_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -275,6 +279,7 @@ func TestNewClientRefuses(t *testing.T) {
 		"a query":                        {Endpoint: "https://hub.example.com?x=1"},
 		"a project that is no DNS label": {Endpoint: "https://hub.example.com", Project: "../x"},
 		"a CA that is none":              {Endpoint: "https://hub.example.com", CACertificate: "x"},
+		"a token that is two lines":      {Endpoint: "https://hub.example.com", Token: "pw\nx"},
 	} {
 		if _, err := hubapi.NewClient(cfg); err == nil || strings.Contains(err.Error(), "pw") {
 			t.Errorf("%s: %v", reason, err)
@@ -284,6 +289,60 @@ func TestNewClientRefuses(t *testing.T) {
 		if _, err := hubapi.NewClient(hubapi.Config{Endpoint: endpoint}); err != nil {
 			t.Errorf("%s: %v", endpoint, err)
 		}
+	}
+}
+
+// TestTokenFromAFile: a file's last line ends with a newline, which no header may have.
+func TestTokenFromAFile(t *testing.T) {
+	s := &script{answers: []func(*http.Request) (*http.Response, error){answer(200, "application/json", `{"items":[]}`)}}
+	c, err := hubapi.NewClient(hubapi.Config{Transport: s, Token: " s3cret\r\n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ClusterByName(t.Context(), "prod"); !errors.Is(err, hubapi.ErrNotFound) {
+		t.Fatal(err)
+	}
+	if got := s.asked[0].Header.Get("Authorization"); got != "Bearer s3cret" {
+		t.Errorf("sent was %q", got)
+	}
+}
+
+// TestUnreachableHubSaysWhatToDo: what is wrong with the way to the hub is for the person to put right.
+func TestUnreachableHubSaysWhatToDo(t *testing.T) {
+	for reason, c := range map[string]struct {
+		err      error
+		hint     string
+		embedded bool
+	}{
+		"the authority is not known": {
+			err: &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, hint: "ca_certificate",
+		},
+		"the certificate has other names": {
+			err:  &tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "hub"}},
+			hint: "endpoint",
+		},
+		"the certificate has expired": {
+			err: &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}, hint: "clock",
+		},
+		"the name is not known":  {err: &net.DNSError{Err: "no such host", Name: "hub", IsNotFound: true}, hint: "endpoint"},
+		"nobody listens":         {err: syscall.ECONNREFUSED, hint: "endpoint"},
+		"the provider's own hub": {err: syscall.ECONNREFUSED, embedded: true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			failed := func(*http.Request) (*http.Response, error) { return nil, c.err }
+			client, err := hubapi.NewClient(hubapi.Config{
+				Embedded:  c.embedded,
+				Transport: &script{answers: []func(*http.Request) (*http.Response, error){failed}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = client.ClusterByName(t.Context(), "prod")
+			p, ok := errors.AsType[*hubapi.Problem](err)
+			if !ok || !errors.Is(err, c.err) || !strings.Contains(p.Hint, c.hint) || (p.Hint == "") != (c.hint == "") {
+				t.Errorf("%s: %v, and the hint is %q", reason, err, p.Hint)
+			}
+		})
 	}
 }
 

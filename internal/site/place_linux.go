@@ -18,8 +18,10 @@ import (
 func (p Place) do(f func() error) error {
 	failed := make(chan error, 1)
 	go func() {
-		// The thread ends with the goroutine, which never unlocks it: no other code gets to run in the namespace.
 		runtime.LockOSThread()
+		if p.namespace == "" {
+			defer runtime.UnlockOSThread()
+		} // Else the thread ends with the goroutine: no other code gets to run in the namespace.
 		if err := p.enter(); err != nil {
 			failed <- err
 			return

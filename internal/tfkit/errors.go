@@ -27,7 +27,7 @@ func AppendError(diags *diag.Diagnostics, verb, noun string, err error) {
 		diags.AddError(summary, attempt+": "+plainReason(err)+".")
 		return
 	}
-	detail := attempt + ": " + problemText(problem)
+	detail := attempt + ": " + problemText(problem, !hubapi.LostConnection(err))
 	if problem.Field == "" {
 		diags.AddError(summary, detail)
 		return
@@ -98,7 +98,8 @@ func MoveField(err error, from, to string) error {
 	return &moved
 }
 
-func problemText(p *hubapi.Problem) string {
+// problemText shows a problem. One that nobody has answered with has no HTTP status, whatever its code stands for.
+func problemText(p *hubapi.Problem, answered bool) string {
 	var b strings.Builder
 	message := p.Detail
 	if message == "" {
@@ -110,7 +111,7 @@ func problemText(p *hubapi.Problem) string {
 	}
 	b.WriteString("\n")
 	fmt.Fprintf(&b, "\nError code: %s", p.Code)
-	if p.Status != 0 {
+	if answered && p.Status != 0 {
 		fmt.Fprintf(&b, "\nHTTP status: %d", p.Status)
 	}
 	if p.RequestID != "" {

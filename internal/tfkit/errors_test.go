@@ -55,6 +55,12 @@ func TestAppendError(t *testing.T) {
 			want: diag.Diagnostics{diag.NewErrorDiagnostic("Unable to Delete Cloud Account",
 				"Could not delete the cloud account: Bad gateway.\n\nError code: internal\nHTTP status: 502")},
 		},
+		"Lost": {
+			reason: "A connection that failed has no status: nobody has answered.",
+			err:    hubapi.Unreachable(errors.New("no route to the hub")),
+			want: diag.Diagnostics{diag.NewErrorDiagnostic("Unable to Delete Cloud Account",
+				"Could not delete the cloud account: no route to the hub.\n\nError code: unreachable")},
+		},
 		"Canceled": {
 			reason: "Ctrl-C is said in plain words.",
 			err:    fmt.Errorf("waiting: %w", context.Canceled),

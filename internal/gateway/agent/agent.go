@@ -63,7 +63,8 @@ type agent struct {
 
 	mu       sync.Mutex
 	hubs     *hubs
-	rejoined time.Time
+	rejoined time.Time // when a certificate was asked for by the identity key
+	refused  error     // what came of that; nil is a certificate, or no answer yet
 
 	renewal renewal
 }

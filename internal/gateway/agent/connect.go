@@ -46,17 +46,24 @@ var errTooSoon = errors.New("a certificate was asked for a moment ago")
 // rejoin gets a certificate by the identity key, one caller at a time.
 func (a *agent) rejoin(ctx context.Context, url string) error {
 	a.mu.Lock()
-	soon := a.now().Sub(a.rejoined) < rejoinPause
+	soon, last := a.now().Sub(a.rejoined) < rejoinPause, a.refused
 	if !soon {
-		a.rejoined = a.now()
+		a.rejoined, a.refused = a.now(), nil
 	}
 	a.mu.Unlock()
-	if soon {
+	switch {
+	case soon && last != nil:
+		return fmt.Errorf("%w: %w", errTooSoon, last)
+	case soon:
 		return fmt.Errorf("the certificate has expired or is not believed: %w", errTooSoon)
 	}
 	a.log.InfoContext(ctx, "asking for a certificate by the identity key", "url", url)
 	id := a.dir.identity
-	return rejoin(ctx, a.dir, way{url: url, dial: a.dial, inner: hubTLS(id)}, a.cfg.Version)
+	err := rejoin(ctx, a.dir, way{url: url, dial: a.dial, inner: hubTLS(id)}, a.cfg.Version)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refused = err
+	return err
 }
 
 // errAlone tells that there has been no session for long.

@@ -244,8 +244,12 @@ func TestRecovery(t *testing.T) {
 		t.Fatal(err)
 	}
 	hub.grant = func(g *gatewayapi.Grant) { g.RecoveryKey, g.Escrow = public, forged }
-	if _, err := anew(organisation, func(token *hubapi.PairingToken) { token.Key = first.Fingerprint }); err == nil {
-		t.Error("a key that the hub made was taken for the gateway's")
+	for reason, change := range map[string]func(*hubapi.PairingToken){
+		"the token names the key": known, "the hub said that there was none": func(*hubapi.PairingToken) {},
+	} {
+		if _, err := anew(organisation, change); err == nil {
+			t.Errorf("a key that the hub made was taken for the gateway's, though %s", reason)
+		}
 	}
 	hub.grant = func(g *gatewayapi.Grant) { g.RecoveryKey = public }
 	if _, err := anew(organisation); err == nil {

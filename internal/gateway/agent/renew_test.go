@@ -128,6 +128,11 @@ func TestRevoked(t *testing.T) {
 		return err == nil && status.Running != nil && !status.Running.Ready &&
 			strings.Contains(status.Running.Trouble, "revoked")
 	})
+	waitFor(t, "the status still says why when the hub is not asked at each dial", func() bool {
+		status, err := ReadStatus(t.Context(), dir, "test")
+		return err == nil && strings.Contains(status.Running.Trouble, errTooSoon.Error()) &&
+			strings.Contains(status.Running.Trouble, "revoked")
+	})
 	hub.stranger.Store(nil)
 	hub.session()
 }

@@ -56,7 +56,9 @@ func CloudInit(o Options) string { return render(cloudInit, o) }
 // Kubernetes is the manifest of a gateway that runs in a cluster: a StatefulSet, because each replica keeps an identity.
 func Kubernetes(o Options) string { return render(kubernetes, o) }
 
-var functions = template.FuncMap{"quote": quote, "indent": indent, "json": yamlString, "unit": SystemdUnit}
+var functions = template.FuncMap{
+	"quote": quote, "indent": indent, "json": yamlString, "setting": setting, "trim": strings.TrimSpace, "unit": SystemdUnit,
+}
 
 // parse reads one of the templates below; they are constants, and a test renders each.
 func parse(name, text string) *template.Template {
@@ -89,6 +91,12 @@ func tag(version string) string {
 
 // quote makes one word of a shell of a text, whatever is in it.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
+// setting writes the value of a variable in a file that both a shell and systemd read: double quotes, in which both know the
+// same four escapes.
+func setting(text string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "`", "\\`").Replace(text) + `"`
+}
 
 // yamlString writes a text as a double-quoted YAML scalar.
 func yamlString(text string) string { return fmt.Sprintf("%q", text) }

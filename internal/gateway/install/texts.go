@@ -1,7 +1,10 @@
 package install
 
+// The commands are one command to the shell, in parentheses: it has read all of them before the first one runs, so that the
+// pairing finds only the token at its standard input when somebody pastes them, and a failure ends them but not the shell.
 var commands = parse("commands", `
 # As root on a Linux machine that reaches the vCenter, for gateway {{.Name}}.
+(
 set -eu
 {{- if .Proxy}}
 export HTTPS_PROXY={{quote .Proxy}}
@@ -9,39 +12,52 @@ export HTTPS_PROXY={{quote .Proxy}}
 {{- if .CA}}
 install -d -m 0755 /etc/palette-gateway
 cat > /etc/palette-gateway/hub-ca.pem <<'END-OF-CA'
-{{.CA}}
+{{trim .CA}}
 END-OF-CA
 {{- end}}
 curl --fail --silent --show-error --location{{if .CA}} --cacert /etc/palette-gateway/hub-ca.pem{{end}} \
-  --output /tmp/terraform-provider-palette {{quote .Binary}}
+  --output /run/terraform-provider-palette {{quote .Binary}}
 {{- if .SHA256}}
-echo {{quote .SHA256}} /tmp/terraform-provider-palette | sha256sum --check --strict -
+echo {{quote .SHA256}} /run/terraform-provider-palette | sha256sum --check --strict -
 {{- end}}
-install -m 0755 /tmp/terraform-provider-palette /usr/local/bin/terraform-provider-palette
-rm /tmp/terraform-provider-palette
+install -m 0755 /run/terraform-provider-palette /usr/local/bin/terraform-provider-palette
+rm /run/terraform-provider-palette
 id palette-gateway >/dev/null 2>&1 || useradd --system --home-dir /var/lib/palette-gateway --shell /usr/sbin/nologin palette-gateway
 install -d -m 0700 -o palette-gateway -g palette-gateway /var/lib/palette-gateway
 cat > /etc/systemd/system/palette-gateway.service <<'END-OF-UNIT'
 {{unit}}END-OF-UNIT
-# The pairing token is read from the terminal, so that it is in no history: paste it and press Ctrl-D.
-runuser -u palette-gateway -- terraform-provider-palette gateway pair --hub {{quote .Hub}}
+# The pairing token is read from the terminal, so that it is in no history.
+echo 'Paste the pairing token, then press Enter and Ctrl-D:'
+runuser -u palette-gateway -- /usr/local/bin/terraform-provider-palette gateway pair --hub {{quote .Hub}}
 {{- if .CA}} --ca-file /etc/palette-gateway/hub-ca.pem{{end}}
 {{- if .Proxy}} --proxy {{quote .Proxy}}{{end}} --token-file -
 systemctl daemon-reload
 systemctl enable --now palette-gateway.service
+)
 `)
 
 var container = parse("container", `
 # On a machine with Docker or Podman that reaches the vCenter, for gateway {{.Name}}. Put the pairing token into ./pairing-token first.
+(
+set -eu
+{{- if .CA}}
+cat > ./hub-ca.pem <<'END-OF-CA'
+{{trim .CA}}
+END-OF-CA
+chmod 0644 ./hub-ca.pem
+{{- end}}
 docker volume create palette-gateway
-docker run --rm -i -v palette-gateway:/var/lib/palette-gateway {{quote .Image}} \
+docker run --rm -i -v palette-gateway:/var/lib/palette-gateway
+{{- if .CA}} -v "$PWD/hub-ca.pem:/hub-ca.pem:ro"{{end}} {{quote .Image}} \
   gateway pair --data-dir /var/lib/palette-gateway/identity --hub {{quote .Hub}}
+{{- if .CA}} --ca-file /hub-ca.pem{{end}}
 {{- if .Proxy}} --proxy {{quote .Proxy}}{{end}} --token-file - < ./pairing-token
 rm ./pairing-token
 docker run --detach --name palette-gateway --restart always \
   --read-only --cap-drop ALL --security-opt no-new-privileges --stop-timeout 40 \
   -v palette-gateway:/var/lib/palette-gateway {{quote .Image}} \
   gateway run --data-dir /var/lib/palette-gateway/identity
+)
 `)
 
 var cloudInit = parse("cloud-init", `
@@ -62,9 +78,9 @@ write_files:
   - path: /etc/palette-gateway/environment
     permissions: "0600"
     content: |
-      PALETTE_HUB={{.Hub}}
+      PALETTE_HUB={{setting .Hub}}
 {{- if .Proxy}}
-      HTTPS_PROXY={{.Proxy}}
+      HTTPS_PROXY={{setting .Proxy}}
 {{- end}}
 {{- if .CA}}
   - path: /etc/palette-gateway/hub-ca.pem

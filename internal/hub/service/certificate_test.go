@@ -6,8 +6,10 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -146,5 +148,37 @@ func TestSecret(t *testing.T) {
 	}
 	if _, err := loadSecret(filepath.Join(t.TempDir(), "no", "secret")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("in a directory that is not there: %v", err)
+	}
+}
+
+// TestNamesAreThoseOfTheListener: who tries a hub out from another machine calls it by an address.
+func TestNamesAreThoseOfTheListener(t *testing.T) {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var others []string
+	for _, a := range addresses {
+		if ip, ok := a.(*net.IPNet); ok && ip.IP.IsGlobalUnicast() {
+			others = append(others, ip.IP.String())
+		}
+	}
+	for listen, want := range map[string][]string{
+		":8443":             append([]string{"localhost", "127.0.0.1"}, others...),
+		"0.0.0.0:8443":      append([]string{"localhost", "127.0.0.1"}, others...),
+		"[::]:8443":         append([]string{"localhost", "127.0.0.1"}, others...),
+		"192.0.2.7:8443":    {"localhost", "192.0.2.7", "hub.example.com"},
+		"h.example.com:443": {"h.example.com", "hub.example.com"},
+	} {
+		s := &service{cfg: Config{Listen: listen, AdvertiseURL: "https://hub.example.com:8443"}}
+		got := s.names()
+		for _, name := range want {
+			if !slices.Contains(got, name) {
+				t.Errorf("%s: %s is missing in %v", listen, name, got)
+			}
+		}
+		if slices.Contains(got, "0.0.0.0") || slices.Contains(got, "::") {
+			t.Errorf("%s: nobody calls a hub that: %v", listen, got)
+		}
 	}
 }

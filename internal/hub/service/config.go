@@ -104,6 +104,9 @@ func (c *Config) check() error {
 // shared tells whether other hubs may work on the same records.
 func (c *Config) shared() bool { return store.IsPostgres(c.Database) }
 
+// recordsFile is the file of the records in a data directory.
+const recordsFile = "hub.db"
+
 // OpenRecords opens the records of a hub; the directory is made if it is missing. They may be in use by a hub that runs.
 func OpenRecords(ctx context.Context, database, dataDir string) (store.Database, error) {
 	if store.IsPostgres(database) {
@@ -115,5 +118,17 @@ func OpenRecords(ctx context.Context, database, dataDir string) (store.Database,
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data directory: %w", err)
 	}
-	return store.Open(ctx, filepath.Join(dataDir, "hub.db"))
+	return store.Open(ctx, filepath.Join(dataDir, recordsFile))
+}
+
+// OpenExistingRecords is OpenRecords for those who look after a hub that is there: a directory in which no hub has run is
+// taken for a mistake, and nothing is made in it.
+func OpenExistingRecords(ctx context.Context, database, dataDir string) (store.Database, error) {
+	if database == "" {
+		if _, err := os.Stat(filepath.Join(dataDir, recordsFile)); err != nil {
+			return nil, fmt.Errorf("no hub has its records in %s: give the hub's own --data-dir or --database, and start it once before: %w",
+				dataDir, err)
+		}
+	}
+	return OpenRecords(ctx, database, dataDir)
 }

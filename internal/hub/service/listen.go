@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/access"
@@ -59,25 +60,59 @@ func (s *service) certificate() (*certificate, error) {
 	}
 	if s.cfg.TLSCert == "" {
 		fmt.Fprintf(s.cfg.Out, "The certificate %s is self-signed; its SHA-256 fingerprint is\n  %s\n"+
-			"Clients trust it by that file (ca_certificate), for trying out.\n", certFile, fingerprint(pair.current))
+			"It is good for %s; --advertise-url adds a name when it is made.\n"+
+			"Clients trust it by that file (ca_certificate), for trying out.\n",
+			certFile, fingerprint(pair.current), certifiedNames(pair.current))
 	}
 	return pair, nil
 }
 
-// names are those under which the hub may be reached.
+// names are those under which the hub may be reached: for a hub that listens everywhere, all addresses of its machine.
 func (s *service) names() []string {
 	names := []string{"localhost", "127.0.0.1", "::1"}
 	if host, err := os.Hostname(); err == nil {
 		names = append(names, host)
 	}
-	if host, _, err := net.SplitHostPort(s.cfg.Listen); err == nil && host != "" {
-		names = append(names, host)
+	if host, _, err := net.SplitHostPort(s.cfg.Listen); err == nil {
+		if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+			names = append(names, ownAddresses()...)
+		} else {
+			names = append(names, host)
+		}
 	}
 	if u, err := url.Parse(s.cfg.AdvertiseURL); err == nil && u.Hostname() != "" {
 		names = append(names, u.Hostname())
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// ownAddresses are the addresses by which other machines may reach this one.
+func ownAddresses() []string {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil // the certificate has the other names
+	}
+	var own []string
+	for _, a := range addresses {
+		if network, ok := a.(*net.IPNet); ok && network.IP.IsGlobalUnicast() {
+			own = append(own, network.IP.String())
+		}
+	}
+	return own
+}
+
+// certifiedNames are the names and addresses that a certificate is good for.
+func certifiedNames(pair *tls.Certificate) string {
+	leaf := pair.Leaf
+	if leaf == nil {
+		return ""
+	}
+	names := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return strings.Join(names, ", ")
 }
 
 // greet tells a person where the hub is and, as long as nobody can enter, how to get in.

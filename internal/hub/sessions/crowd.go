@@ -18,7 +18,9 @@ type crowd struct {
 	of  map[string]int
 }
 
-func newCrowd(most, mostOf int) *crowd { return &crowd{most: most, mostOf: mostOf, of: map[string]int{}} }
+func newCrowd(most, mostOf int) *crowd {
+	return &crowd{most: most, mostOf: mostOf, of: map[string]int{}}
+}
 
 // enter counts one more, and tells whether there is room. Who has entered leaves, once.
 func (c *crowd) enter(address string) (leave func(), ok bool) {

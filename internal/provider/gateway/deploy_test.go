@@ -16,10 +16,13 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/provider"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/provider/gateway"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/seal"
 )
+
+var pairingToken = regexp.MustCompile(`palette-pairing-1\.\S+`)
 
 // fakeDeployer makes VMs that are online at once.
 type fakeDeployer struct {
@@ -42,11 +45,18 @@ func (d *fakeDeployer) Apply(
 	}
 	name := want.Name + "-gw-0"
 	if !replicas.Joined(name) {
-		if _, err := replicas.UserData(ctx, name); err != nil {
+		text, err := replicas.UserData(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		token, err := hubapi.ParsePairingToken(pairingToken.FindString(text))
+		if err != nil {
 			return nil, err
 		}
 		d.hub.mu.Lock()
-		connect(d.hub.named(want.Name), d.key, name, true)
+		g := d.hub.named(want.Name)
+		g.Status.Voucher = &hubapi.KeyVoucher{Pairing: token.ID, MAC: token.Vouch(d.key.PublicKey())}
+		connect(g, d.key, name, true)
 		d.hub.mu.Unlock()
 	}
 	return []gateway.DeployedMachine{{Name: name, Moid: "vm-1"}}, replicas.AwaitOnline(ctx, name, false)

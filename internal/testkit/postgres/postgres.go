@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -128,17 +129,21 @@ func (s *Server) Resume(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	s.process.Stderr = log
-	err = s.process.Start()
+	process, started, exited := s.process, make(chan error), make(chan struct{})
+	s.exited = exited
+	go func() {
+		// The kernel ends the process when the thread is gone that has started it, and threads of a test come and go.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		started <- process.Start()
+		_ = process.Wait() // fails at once where nothing was started
+		close(exited)
+	}()
+	err = <-started
 	_ = log.Close()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	process, exited := s.process, make(chan struct{})
-	s.exited = exited
-	go func() {
-		_ = process.Wait()
-		close(exited)
-	}()
 	ctx, cancel := context.WithTimeout(tb.Context(), startTimeout)
 	defer cancel()
 	for {
