@@ -59,9 +59,10 @@ func (s *Sessions) control(ctx context.Context, session *tunnel.Session, address
 func (s *Sessions) greet(ctx context.Context, session *tunnel.Session) (*live, error) {
 	ctx, cancel := context.WithTimeout(ctx, greetLimit)
 	defer cancel()
-	id, err := s.known(ctx, session.ConnectionState().PeerCertificates[0])
+	// The handshake has looked at the records a moment ago; what has changed since is seen when they are written.
+	id, err := authority.ReplicaOf(session.ConnectionState().PeerCertificates[0])
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errShutOut, err)
 	}
 	client := gatewayapi.NewClient(session)
 	info, err := client.Info(ctx)
@@ -73,10 +74,10 @@ func (s *Sessions) greet(ctx context.Context, session *tunnel.Session) (*live, e
 	}
 	l := &live{id: id, tunnel: session, client: client, since: s.now().UTC(), version: clean(info.Version, maxVersion)}
 	_, err = roster.ChangeGateway(ctx, s.store, id.Gateway, func(g *roster.Gateway) error {
-		r := g.Status.Replica(id.Replica)
-		if r == nil {
-			return errShutOut
+		if err := lets(g, id); err != nil {
+			return err
 		}
+		r := g.Status.Replica(id.Replica)
 		g.Status.Paired(id.Replica, s.now())
 		if !bytes.Equal(info.PublicKey, g.Status.PublicKey) {
 			return fmt.Errorf("replica %s of gateway %s has another key than the gateway", id.Replica, id.Gateway)
