@@ -20,6 +20,8 @@ type live struct {
 	since   time.Time
 	version string
 	serial  uint64
+	// key is what the replica seals to, as far as whoever keeps the tunnel knows.
+	key []byte
 }
 
 // registry is who is connected at the moment, and who works.
