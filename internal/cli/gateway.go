@@ -30,7 +30,7 @@ func gatewayCommand(version string) *cobra.Command {
 	cmd := &cobra.Command{Use: "gateway", Short: "Run a gateway in a private network", Long: gatewayLong}
 	cmd.AddCommand(
 		gatewayPairCommand(version), gatewayRunCommand(version), gatewayStatusCommand(version), gatewayBundleCommand(version),
-		gatewayInstallCommand(version), gatewayRecoveryKeyCommand(),
+		gatewayInstallCommand(version), gatewayRecoveryKeyCommand(), gatewayRotateKeyCommand(),
 	)
 	return cmd
 }

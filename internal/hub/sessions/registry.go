@@ -23,6 +23,8 @@ type live struct {
 	serial  uint64
 	// leaving is set when the replica has resigned: it is about to go. The registry's mutex guards it.
 	leaving bool
+	// key is what the replica seals to, as far as whoever keeps the tunnel knows.
+	key []byte
 }
 
 // registry is who is connected at the moment, and who works.

@@ -320,6 +320,9 @@ func (r *replica) handler() http.Handler {
 	}
 	for pattern, h := range map[string]http.HandlerFunc{
 		"GET " + gatewayapi.PathEvents: r.events, "GET " + gatewayapi.PathInfo: r.who,
+		"POST " + gatewayapi.PathKeys: handle(r, func(gatewayapi.KeysWord) gatewayapi.KeysAnswer {
+			return gatewayapi.KeysAnswer{Key: r.sealing.PublicKey()}
+		}),
 	} {
 		if own := r.extra[pattern]; own != nil {
 			h = own
