@@ -321,6 +321,9 @@ func (r *replica) handler() http.Handler {
 	for pattern, h := range map[string]http.HandlerFunc{
 		"GET " + gatewayapi.PathEvents: r.events, "GET " + gatewayapi.PathInfo: r.who,
 		"POST " + gatewayapi.PathKeys: handle(r, func(gatewayapi.KeysWord) gatewayapi.KeysAnswer {
+			if r.info != nil {
+				return gatewayapi.KeysAnswer{Key: r.info().PublicKey}
+			}
 			return gatewayapi.KeysAnswer{Key: r.sealing.PublicKey()}
 		}),
 	} {
