@@ -36,6 +36,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(1)
 	}
+	if args := os.Getenv(wholeHubVariable); args != "" {
+		fmt.Fprintln(os.Stderr, runWholeHub(args))
+		os.Exit(1)
+	}
 	code := m.Run()
 	printTable()
 	printTunnelTable()
@@ -83,13 +87,14 @@ func newWorld(b *testing.B, vms int) *world {
 		b.Fatal(err)
 	}
 	w := &world{vcenter: vcenter, client: client, account: uuid.NewString()}
-	w.createAccount(b)
+	w.createAccountAt(b, hubapi.SystemGatewayID)
 	return w
 }
 
-func (w *world) createAccount(b *testing.B) {
+// createAccountAt makes the account at a gateway.
+func (w *world) createAccountAt(b *testing.B, id string) {
 	b.Helper()
-	gateway, err := w.client.Gateway(b.Context(), hubapi.SystemGatewayID)
+	gateway, err := w.client.Gateway(b.Context(), id)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -79,9 +79,9 @@ var examples = map[string]example{
 	},
 }
 
-// emptyPlans are examples that plan nothing. A gateway that nobody has been paired as has no key: the output is null.
+// emptyPlans are examples that plan nothing.
 var emptyPlans = map[string]bool{
-	"provider": true, "data-sources/palette_gateway": true, "ephemeral-resources/palette_gateway_pairing_token": true,
+	"provider": true, "ephemeral-resources/palette_gateway_pairing_token": true,
 }
 
 // TestEveryExampleIsTested holds the table above to the directories there are.

@@ -324,6 +324,26 @@ func (e *Env) StopGateway(g *RemoteGateway) {
 	g.stop = nil
 }
 
+// RotateKey has a gateway make a new sealing key, and waits until the hub has it.
+func (e *Env) RotateKey(g *RemoteGateway) {
+	e.tb.Helper()
+	rotated, err := agent.RotateKey(e.tb.Context(), g.dataDir)
+	if err != nil {
+		e.tb.Fatal(err)
+	}
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-ticker.C {
+		gateways, err := e.Client().Gateway(e.tb.Context(), g.ID)
+		if err == nil && gateways.KeyFingerprint() == rotated.To {
+			return
+		}
+		if time.Now().After(deadline) {
+			e.tb.Fatalf("the hub does not take the new key: %v", err)
+		}
+	}
+}
+
 // AddGateway makes another gateway of a remote world, paired and running.
 func (e *Env) AddGateway(name string) *RemoteGateway {
 	e.tb.Helper()

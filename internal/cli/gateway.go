@@ -30,7 +30,7 @@ func gatewayCommand(version string) *cobra.Command {
 	cmd := &cobra.Command{Use: "gateway", Short: "Run a gateway in a private network", Long: gatewayLong}
 	cmd.AddCommand(
 		gatewayPairCommand(version), gatewayRunCommand(version), gatewayStatusCommand(version), gatewayBundleCommand(version),
-		gatewayInstallCommand(version), gatewayRecoveryKeyCommand(),
+		gatewayInstallCommand(version), gatewayRecoveryKeyCommand(), gatewayRotateKeyCommand(),
 	)
 	return cmd
 }
@@ -59,6 +59,9 @@ func gatewayPairCommand(version string) *cobra.Command {
 			if ifNeeded && agent.IsPaired(cfg.DataDir) {
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), "Paired already.")
 				return err
+			}
+			if cfg.Hub == "" {
+				return errors.New("where is the hub? Give --hub or $PALETTE_HUB")
 			}
 			if cfg.Token, err = pairingToken(token, tokenFile, cmd.InOrStdin()); err != nil {
 				return err
@@ -204,15 +207,23 @@ func gatewayLog(w io.Writer, level string) (*slog.Logger, *agent.Recent, error) 
 }
 
 func readRecoveryKey(path string) (*seal.PrivateKey, error) {
-	text, err := readOptional(path)
-	if err != nil || text == "" {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
 		return nil, err
 	}
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+	// What exactly is wrong with it is left out: it may be anybody's secret.
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil {
 		return nil, fmt.Errorf("%s holds no recovery key", path)
 	}
-	return seal.ParsePrivateKey(raw)
+	key, err := seal.ParsePrivateKey(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s does not hold the private half of a recovery key, the file that gateway recovery-key new wrote", path)
+	}
+	return key, nil
 }
 
 func gatewayRecoveryKeyCommand() *cobra.Command {

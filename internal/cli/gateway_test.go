@@ -64,6 +64,12 @@ func TestPairErrorsKeepTheToken(t *testing.T) {
 	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	public, empty := filepath.Join(t.TempDir(), "public"), filepath.Join(t.TempDir(), "empty")
+	for path, text := range map[string]string{public: base64.StdEncoding.EncodeToString(make([]byte, 1184)), empty: ""} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	none := "http://127.0.0.1:9" // the port of those who discard
 	cases := map[string]struct {
 		reason string
@@ -77,9 +83,11 @@ func TestPairErrorsKeepTheToken(t *testing.T) {
 		"NoToken":     {"something else", "", []string{"--hub", none, "--token", "hunter2hunter2"}, "begins with"},
 		"Environment": {"nobody answers", token, []string{"--hub", none}, "dialling"},
 		"File":        {"nobody answers", "", []string{"--hub", none, "--token-file", file}, "dialling"},
-		"NoHub":       {"there is no hub", token, nil, "hub"},
+		"NoHub":       {"there is no hub", token, nil, "--hub"},
 		"Proxy":       {"a proxy that is none", token, []string{"--hub", none, "--proxy", "hunter2:hunter2@%%"}, "proxy"},
 		"CA":          {"a CA file that is none", token, []string{"--hub", none, "--ca-file", file}, "CA file"},
+		"PublicHalf":  {"the recovery key's other half", token, []string{"--hub", none, "--recovery-key-file", public}, "private half"},
+		"EmptyKey":    {"a recovery key that was not saved", token, []string{"--hub", none, "--recovery-key-file", empty}, "recovery key"},
 		"Recovery":    {"a recovery key that is none", token, []string{"--hub", none, "--recovery-key-file", file}, "recovery key"},
 	}
 	for name, tc := range cases {

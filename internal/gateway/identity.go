@@ -20,7 +20,7 @@ type Identity struct {
 	ID string
 	// Project is the one project the gateway works for; "" is any, as for the system gateway.
 	Project string
-	Key     *seal.PrivateKey
+	Key     *seal.Ring
 }
 
 // worksFor tells why the gateway does nothing for a project, if so.
@@ -53,7 +53,7 @@ func LoadIdentity(path string) (Identity, error) {
 	if err != nil {
 		return Identity{}, fmt.Errorf("reading the gateway's identity in %s: %w", path, err)
 	}
-	return Identity{ID: file.ID, Key: key}, nil
+	return Identity{ID: file.ID, Key: seal.NewRing(key)}, nil
 }
 
 // newIdentity writes the file whole or not at all, so that a crash never leaves half an identity behind.
@@ -66,7 +66,7 @@ func newIdentity(path string) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	id := Identity{ID: uuid.NewString(), Key: key}
+	id := Identity{ID: uuid.NewString(), Key: seal.NewRing(key)}
 	text, err := json.Marshal(identityFile{ID: id.ID, Key: b})
 	if err != nil {
 		return Identity{}, fmt.Errorf("encoding the gateway's identity: %w", err)

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"net/http"
 	"time"
 )
@@ -34,8 +35,8 @@ type Link struct {
 	// Resumes tells that the gateway is given what is unfinished though nobody waits for it.
 	Resumes   bool
 	Transport http.RoundTripper
-	// Done is closed when the link has ended.
-	Done <-chan struct{}
+	// Life ends with the link.
+	Life context.Context //nolint:containedctx // A link is as long as its life, and waiting for that costs no goroutine.
 	// Resign is called when the gateway has said that it has stopped its work, and that is kept; nil where there is no lease.
 	Resign func()
 }
@@ -58,7 +59,7 @@ type ReplicaPresence struct {
 // NewSystemGateway returns the directory of a hub that has one gateway beside it and no other.
 func NewSystemGateway(id string, transport http.RoundTripper) GatewayDirectory {
 	never := make(chan struct{})
-	return &systemGateway{never: never, link: Link{Gateway: id, Transport: transport, Done: never}}
+	return &systemGateway{never: never, link: Link{Gateway: id, Transport: transport, Life: context.Background()}}
 }
 
 type systemGateway struct {

@@ -33,6 +33,10 @@ func gatewayStatus(d *gatewayDoc, p Presence) hubapi.GatewayStatus {
 	if len(d.Status.PublicKey) > 0 {
 		status.PublicKey = base64.StdEncoding.EncodeToString(d.Status.PublicKey)
 		status.Voucher = d.Status.Voucher
+		for _, r := range d.Status.Rotations {
+			former := base64.StdEncoding.EncodeToString(r.From)
+			status.FormerKeys = append([]string{former}, status.FormerKeys...)
+		}
 		status.Recoverable = len(d.Status.Escrow) > 0 && d.Status.EscrowFor == d.Spec.RecoveryKey
 	} else {
 		status.State = hubapi.GatewayPending

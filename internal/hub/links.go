@@ -32,13 +32,8 @@ func (h *Hub) followLinks(ctx context.Context) error {
 func (h *Hub) follow(ctx context.Context, link Link) error {
 	held, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() {
-		select {
-		case <-link.Done:
-			cancel()
-		case <-held.Done():
-		}
-	}()
+	stop := context.AfterFunc(link.Life, cancel)
+	defer stop()
 	if link.Resumes {
 		h.resumes.add(link)
 	}

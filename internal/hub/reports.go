@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -74,43 +75,67 @@ func (l *listener) connect(ctx context.Context) error {
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	reports := make(chan gatewayapi.Report, reportsAhead)
-	group.Go(func() error {
-		defer close(reports)
-		return l.client.Events(ctx, boot, seq, func(r gatewayapi.Report) error {
-			select {
-			case reports <- r:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
-	})
-	group.Go(func() error {
-		for first := range reports {
-			if err := l.keep(ctx, collect(first, reports)); err != nil {
-				return err
-			}
+	in := intake{reports: make(chan gatewayapi.Report, reportsAhead)}
+	err = l.client.Events(ctx, boot, seq, func(r gatewayapi.Report) error {
+		select {
+		case in.reports <- r:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if in.begin() {
+			group.Go(func() error { return l.keepAll(ctx, &in) })
 		}
 		return nil
 	})
-	return group.Wait()
+	// What has been read is kept, whatever became of the stream.
+	if failed := group.Wait(); failed != nil {
+		return failed
+	}
+	return err
 }
 
-// collect takes what else has arrived.
-func collect(first gatewayapi.Report, more <-chan gatewayapi.Report) []gatewayapi.Report {
-	batch := []gatewayapi.Report{first}
-	for len(batch) < reportBatch {
-		select {
-		case r, ok := <-more:
-			if !ok {
-				return batch
-			}
-			batch = append(batch, r)
-		default:
-			return batch
+// keepAll keeps what has been read until there is no more.
+func (l *listener) keepAll(ctx context.Context, in *intake) error {
+	for batch := in.take(); len(batch) > 0; batch = in.take() {
+		if err := l.keep(ctx, batch); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// intake is what has been read of a stream and is not kept yet. Somebody keeps it only while there is something: a hub has
+// thousands of streams that are idle.
+type intake struct {
+	reports chan gatewayapi.Report
+
+	mu   sync.Mutex
+	kept bool // somebody sees to it
+}
+
+// begin tells whether nobody saw to it until now: the caller does.
+func (in *intake) begin() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	begun := !in.kept
+	in.kept = true
+	return begun
+}
+
+// take returns what has arrived. When it is nothing, nobody sees to it any more.
+func (in *intake) take() (batch []gatewayapi.Report) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for len(batch) < reportBatch {
+		select {
+		case r := <-in.reports:
+			batch = append(batch, r)
+			continue
+		default:
+		}
+		break
+	}
+	in.kept = len(batch) > 0
 	return batch
 }
 

@@ -158,10 +158,5 @@ func (h *Hub) resumeOver(ctx context.Context, link Link, d *clusterDoc) error {
 }
 
 func ended(link Link) bool {
-	select {
-	case <-link.Done:
-		return true
-	default:
-		return false
-	}
+	return link.Life.Err() != nil
 }

@@ -2,9 +2,12 @@ package hubapi
 
 import (
 	"context"
+	"crypto/hmac"
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // SystemGatewayID names the gateway that runs inside the hub; the hub answers with its real id.
@@ -51,18 +54,38 @@ type GatewayStatus struct {
 	// PublicKey is the HPKE public key that secrets are sealed to, base64; "" while the gateway is pending. All replicas
 	// share it.
 	PublicKey string `json:"public_key,omitempty"`
-	// Voucher is what the first replica said of the key.
+	// FormerKeys are the keys that PublicKey came in the place of, base64, newest first. The gateway still opens what is sealed
+	// to them.
+	FormerKeys []string `json:"former_keys,omitempty"`
+	// Voucher is what the replica that made the key said of it.
 	Voucher *KeyVoucher `json:"voucher,omitempty"`
 	// Recoverable tells that the gateway's key is kept sealed to the recovery key.
 	Recoverable bool             `json:"recoverable,omitempty"`
 	Replicas    []GatewayReplica `json:"replicas,omitempty"`
 }
 
-// KeyVoucher is PairingToken.Vouch of a gateway's key, by the process that made the key.
+// KeyVoucher is PairingToken.Vouch of a gateway's key, by a replica that made the key.
 type KeyVoucher struct {
 	// Pairing is the id of the token that the process was paired with.
 	Pairing string `json:"pairing"`
 	MAC     []byte `json:"mac"`
+	// Serial is how many keys the gateway had before this one. A key that was made by rotation is vouched for together with it,
+	// so that an older key is not taken for a newer one.
+	Serial int `json:"serial,omitempty"`
+}
+
+// Good tells whether the voucher is for the key and was made with the introduction.
+func (v *KeyVoucher) Good(introduction, publicKey []byte) bool {
+	if v == nil || uuid.Validate(v.Pairing) != nil {
+		return false
+	}
+	return hmac.Equal(v.MAC, vouch(introduction, v.Pairing, v.Serial, publicKey))
+}
+
+// VouchRotated vouches for a key that came in the place of as many others as serial says.
+func VouchRotated(introduction []byte, serial int, publicKey []byte) *KeyVoucher {
+	id := uuid.NewString()
+	return &KeyVoucher{Pairing: id, Serial: serial, MAC: vouch(introduction, id, serial, publicKey)}
 }
 
 // GatewayReplica is one process that was paired as a gateway.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -101,8 +102,16 @@ func ParsePairingToken(text string) (PairingToken, error) {
 // Vouch says of a key, for those who know the token and for nobody else, that the process paired with the token made it. By
 // that the maker of the token knows the gateway's key from one that a hub would put in its place.
 func (t PairingToken) Vouch(publicKey []byte) []byte {
-	mac := hmac.New(sha256.New, t.Introduction)
-	mac.Write([]byte("palette/voucher/v1:" + t.ID + ":"))
+	return vouch(t.Introduction, t.ID, 0, publicKey)
+}
+
+func vouch(introduction []byte, pairingID string, serial int, publicKey []byte) []byte {
+	mac := hmac.New(sha256.New, introduction)
+	if serial == 0 {
+		mac.Write([]byte("palette/voucher/v1:" + pairingID + ":"))
+	} else {
+		mac.Write([]byte("palette/rotated/v1:" + pairingID + ":" + strconv.Itoa(serial) + ":"))
+	}
 	mac.Write(publicKey)
 	return mac.Sum(nil)
 }

@@ -87,7 +87,7 @@ func (c *Client) SealHandover(ctx context.Context, accountID, from, fingerprint 
 }
 
 // sealingKey is the public key that the gateway's secrets are sealed to. A fingerprint that is not "" is that of the key
-// as it was seen before: another one is refused.
+// as it was seen before: another one is refused, but for that very key where it is a former one.
 func (g *Gateway) sealingKey(fingerprint string) ([]byte, error) {
 	if g.Status.PublicKey == "" {
 		return nil, (&Problem{
@@ -100,6 +100,9 @@ func (g *Gateway) sealingKey(fingerprint string) ([]byte, error) {
 		return nil, fmt.Errorf("reading the public key of gateway %s: %w", g.ID, err)
 	}
 	if now := seal.Fingerprint(key); fingerprint != "" && fingerprint != now {
+		if former := g.formerKey(fingerprint); former != nil {
+			return former, nil
+		}
 		return nil, &Problem{
 			Code: CodeUntrusted, Title: "Gateway key changed", Field: "/gateway_id",
 			Detail: fmt.Sprintf("the key of gateway %s was %s and is now %s", g.ID, fingerprint, now),
@@ -109,6 +112,17 @@ func (g *Gateway) sealingKey(fingerprint string) ([]byte, error) {
 		}
 	}
 	return key, nil
+}
+
+// formerKey is the gateway's older key with the fingerprint: the caller knows it for the gateway's, and the gateway opens what is
+// sealed to it. Nil is none.
+func (g *Gateway) formerKey(fingerprint string) []byte {
+	for _, text := range g.Status.FormerKeys {
+		if key, err := base64.StdEncoding.DecodeString(text); err == nil && seal.Fingerprint(key) == fingerprint {
+			return key
+		}
+	}
+	return nil
 }
 
 // KeyFingerprint is the fingerprint of the key that the gateway's secrets are sealed to; "" while the gateway has none.

@@ -28,6 +28,8 @@ const (
 	PurposeIntroduction Purpose = "introduction"
 	// PurposeGatewayKey is a gateway's own key, on its way to a new replica or kept for the organisation's recovery key.
 	PurposeGatewayKey Purpose = "gateway-key"
+	// PurposeRotation is a gateway's new key, sealed by the owner of the old one.
+	PurposeRotation Purpose = "rotation"
 )
 
 // Binding is what a sealed secret is good for. Opening needs the very same binding: a password sealed for one vCenter
@@ -63,6 +65,9 @@ func suite() (hpke.KEM, hpke.KDF, hpke.AEAD) {
 
 // PrivateKey opens what was sealed to its public half.
 type PrivateKey struct{ key hpke.PrivateKey }
+
+// PrivateKeySize is the size of PrivateKey.Bytes.
+const PrivateKeySize = 32
 
 // NewPrivateKey makes a key.
 func NewPrivateKey() (*PrivateKey, error) {

@@ -17,6 +17,8 @@ import (
 const (
 	// maxRequest bounds the headers of a request for a tunnel, in bytes.
 	maxRequest = 8 * kib
+	// socketBuffer is the room for the frames of small messages, which a hub has for every gateway. What is larger passes by it.
+	socketBuffer = kib
 	// retryAfter is what a refused gateway is told to wait at least, in seconds.
 	retryAfter = 2
 )
@@ -126,7 +128,11 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	h.outer, h.socket = &outer{ReadWriteCloser: conn}, conn
 	wrapped := &hijacked{Conn: conn, outer: h.outer}
-	return wrapped, bufio.NewReadWriter(buffers.Reader, bufio.NewWriterSize(wrapped, 4*kib)), nil
+	reader := buffers.Reader
+	if reader.Buffered() == 0 {
+		reader = bufio.NewReaderSize(wrapped, socketBuffer)
+	}
+	return wrapped, bufio.NewReadWriter(reader, bufio.NewWriterSize(wrapped, socketBuffer)), nil
 }
 
 // hijacked is the connection taken over, written to through the outer connection.

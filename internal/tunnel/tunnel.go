@@ -42,7 +42,8 @@ type limits struct {
 func (l limits) connection() int { return l.streams * l.stream }
 
 var classes = map[Class]limits{
-	ClassControl: {streams: 64, stream: mib},
+	// 64 reads at once, and room beside them for what the hub has to say itself.
+	ClassControl: {streams: 80, stream: mib},
 	ClassEnrol:   {streams: 4, stream: 256 * kib},
 	ClassBulk:    {streams: 8, stream: 16 * mib},
 	ClassStreams: {streams: 256, stream: mib},

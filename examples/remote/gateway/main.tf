@@ -23,11 +23,18 @@ output "gateway" {
   value = {
     id   = palette_gateway.north.id
     name = palette_gateway.north.name
+    key  = palette_gateway.north.key_fingerprint
   }
 }
 
 output "pairing_token" {
   description = "Good once: terraform output -raw pairing_token | terraform-provider-palette gateway pair --token-file - ..."
   value       = palette_gateway.north.pairing_token
+  sensitive   = true
+}
+
+output "install" {
+  description = "For a shell of root on the gateway's machine: terraform output -raw install"
+  value       = palette_gateway.north.install.commands
   sensitive   = true
 }

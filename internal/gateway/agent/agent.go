@@ -18,6 +18,7 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gateway"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gateway/policy"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/seal"
 )
 
 // closeLimit is how long a gateway may take to stop its work and log out of its vCenters.
@@ -55,6 +56,7 @@ type agent struct {
 	cfg     Config
 	log     *slog.Logger
 	dir     *directory
+	ring    *seal.Ring
 	gateway *gateway.Gateway
 	dial    dialer
 	metrics *metrics
@@ -90,7 +92,7 @@ func newAgent(cfg Config, dir *directory) (*agent, error) {
 		return nil, ErrNotPaired
 	}
 	id := dir.identity()
-	key, err := id.sealing()
+	ring, err := id.ring()
 	if err != nil {
 		return nil, err
 	}
@@ -99,12 +101,12 @@ func newAgent(cfg Config, dir *directory) (*agent, error) {
 		return nil, err
 	}
 	a := &agent{
-		cfg: cfg, dir: dir, dial: dial, now: time.Now, began: time.Now(),
+		cfg: cfg, dir: dir, ring: ring, dial: dial, now: time.Now, began: time.Now(),
 		log: cfg.Log.With("gateway_id", id.Gateway, "replica_id", id.Replica),
 	}
 	a.metrics = newMetrics(a)
 	a.gateway = gateway.New(gateway.Config{
-		Identity: gateway.Identity{ID: id.Gateway, Project: id.Project, Key: key},
+		Identity: gateway.Identity{ID: id.Gateway, Project: id.Project, Key: ring},
 		Version:  cfg.Version, Log: a.log, Pace: cfg.Pace, Leased: true, Policy: cfg.Policy, Calls: a.metrics.call,
 	})
 	a.hubs = a.newHubs()
@@ -212,6 +214,7 @@ func (a *agent) handler(h *hubs, s *session) http.Handler {
 		return struct{}{}, h.told(s, info)
 	}))
 	mux.HandleFunc("POST "+gatewayapi.PathIntroduce, answering(a.introduce))
+	mux.HandleFunc("POST "+gatewayapi.PathKeys, answering(a.keys))
 	mux.HandleFunc("POST "+gatewayapi.PathRenew, answering(a.renew))
 	mux.HandleFunc("POST "+gatewayapi.PathIdentity, answering(a.renewed))
 	return mux

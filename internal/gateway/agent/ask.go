@@ -23,14 +23,14 @@ const (
 var errNotRunning = errors.New("no gateway runs on this data directory")
 
 // ask asks the process that has the data directory.
-func ask(ctx context.Context, dir, path string) ([]byte, error) {
+func ask(ctx context.Context, dir, method, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", filepath.Join(dir, socketName))
 	}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://gateway"+path, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, method, "http://gateway"+path, strings.NewReader("{}"))
 	if err != nil {
 		return nil, fmt.Errorf("asking the gateway: %w", err)
 	}
@@ -53,7 +53,7 @@ func ReadStatus(ctx context.Context, dir, version string) (Status, error) {
 		return Status{}, err
 	}
 	status := Status{Version: version, Public: id.public()}
-	text, err := ask(ctx, dir, "/status")
+	text, err := ask(ctx, dir, http.MethodGet, "/status")
 	if errors.Is(err, errNotRunning) {
 		return status, nil
 	}
@@ -84,6 +84,9 @@ func (s Status) Print(w io.Writer, asJSON bool) error {
 	row("project", "%s", s.Public.Project)
 	row("replica", "%s (%s)", s.Public.Name, s.Public.Replica)
 	row("key", "%s", s.Public.Fingerprint)
+	if s.Public.Coming != "" {
+		row("new key", "%s, once the hub has it", s.Public.Coming)
+	}
 	row("hub", "%s", s.Public.Hub)
 	row("certificate until", "%s", s.Public.CertificateEnd.UTC().Format(time.RFC3339))
 	row("version", "%s", s.Version)

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"runtime"
 	"time"
@@ -64,7 +65,7 @@ func bundleFiles(ctx context.Context, dir, version string, id identity, readErr 
 	for name, path := range map[string]string{
 		"status.json": "/status", "log.jsonl": "/log", "metrics.txt": "/metrics", "goroutines.txt": "/goroutines", "runtime.json": "/runtime",
 	} {
-		content, err := ask(ctx, dir, path)
+		content, err := ask(ctx, dir, http.MethodGet, path)
 		if err != nil {
 			content = []byte(err.Error() + "\n")
 		}

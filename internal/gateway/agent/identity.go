@@ -19,6 +19,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gateway"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/seal"
 )
 
@@ -50,7 +51,15 @@ type identity struct {
 	Certificate []byte `json:"certificate"`
 	TLSKey      []byte `json:"tls_key"`
 	IdentityKey []byte `json:"identity_key"`
-	SealingKey  []byte `json:"sealing_key"`
+	// SealingKey is the key that the gateway seals with, OldKeys are those before it, newest first.
+	SealingKey []byte   `json:"sealing_key"`
+	OldKeys    [][]byte `json:"old_keys,omitempty"`
+	// Coming are new keys that the hub has not made the gateway's yet.
+	Coming []comingKey `json:"coming,omitempty"`
+	// Rotations are the last ones that led to the sealing key, for a hub that has lost them.
+	Rotations []gatewayapi.Rotation `json:"rotations,omitempty"`
+	// RecoveryKey is the organisation's public key as the pairing token named it.
+	RecoveryKey string `json:"recovery_key,omitempty"`
 
 	// Introductions are those of the tokens this replica knows of, until they expire.
 	Introductions []introduction `json:"introductions,omitempty"`
@@ -77,6 +86,7 @@ type usedPairing struct {
 func (id identity) clone() identity {
 	id.Introductions = slices.Clone(id.Introductions)
 	id.Used = maps.Clone(id.Used)
+	id.OldKeys, id.Coming, id.Rotations = slices.Clone(id.OldKeys), slices.Clone(id.Coming), slices.Clone(id.Rotations)
 	return id
 }
 
@@ -104,6 +114,9 @@ type directory struct {
 
 	mu sync.Mutex
 	id identity
+
+	// rotating is held by whoever changes the sealing keys.
+	rotating sync.Mutex
 }
 
 // openDirectory takes a directory for this process, making it if it is missing, and reads the identity if there is one. What
@@ -172,7 +185,7 @@ func (id identity) check() error {
 	if _, err := id.certificate(); err != nil {
 		return err
 	}
-	_, err := id.sealing()
+	_, err := id.ring()
 	return err
 }
 

@@ -21,18 +21,14 @@ const (
 	maxUsed  = 1000
 )
 
-// introduce shares the gateway's key with a new replica, if that shows that it was invited by the one who owns the gateway.
+// introduce shares the gateway's keys with a new replica, if that shows that it was invited by the one who owns the gateway.
 // The hub relays; it neither knows an introduction nor can it use one for another key than the invited one's.
 func (a *agent) introduce(_ context.Context, i gatewayapi.Introduction) (gatewayapi.Introduced, error) {
 	if uuid.Validate(i.PairingID) != nil {
 		return gatewayapi.Introduced{}, hubapi.NewProblem(hubapi.CodeInvalid, "the pairing's id is no UUID")
 	}
 	id := a.dir.identity()
-	key, err := id.sealing()
-	if err != nil {
-		return gatewayapi.Introduced{}, err
-	}
-	secret, ok := invited(id, key, i, a.now())
+	secret, ok := invited(id, a.ring, i, a.now())
 	if !ok {
 		a.log.Warn("introduction refused", "pairing_id", i.PairingID)
 		return gatewayapi.Introduced{}, hubapi.NewProblem(hubapi.CodeForbidden,
@@ -42,12 +38,8 @@ func (a *agent) introduce(_ context.Context, i gatewayapi.Introduction) (gateway
 	if err := a.use(i); err != nil {
 		return gatewayapi.Introduced{}, err
 	}
-	private, err := key.Bytes()
-	if err != nil {
-		return gatewayapi.Introduced{}, err
-	}
 	sealed, err := seal.Seal(i.TransferKey, gatewayapi.TransferBinding(id.Project, id.Gateway, i.PairingID),
-		gatewayapi.VouchKey(secret, i.PairingID, private))
+		gatewayapi.VouchKey(secret, i.PairingID, id.allKeys()))
 	if err != nil {
 		return gatewayapi.Introduced{}, hubapi.NewProblem(hubapi.CodeInvalid, "the transfer key is no sealing key")
 	}
@@ -57,7 +49,7 @@ func (a *agent) introduce(_ context.Context, i gatewayapi.Introduction) (gateway
 
 // invited finds the introduction that the invitation was made with: one this replica knows, or the sealed one. Anyone can
 // seal, the hub included, so that a sealed one counts only where the gateway's owner keeps none.
-func invited(id identity, key *seal.PrivateKey, i gatewayapi.Introduction, now time.Time) ([]byte, bool) {
+func invited(id identity, key *seal.Ring, i gatewayapi.Introduction, now time.Time) ([]byte, bool) {
 	var known [][]byte
 	for _, in := range id.Introductions {
 		if in.good(now) {

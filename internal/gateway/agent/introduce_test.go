@@ -21,7 +21,11 @@ func introducer(t *testing.T, hub *fakeHub, dir string) *agent {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.close() })
-	return &agent{dir: d, log: slog.New(slog.DiscardHandler), now: time.Now}
+	ring, err := d.identity().ring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &agent{dir: d, ring: ring, log: slog.New(slog.DiscardHandler), now: time.Now}
 }
 
 func TestIntroduce(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -157,25 +158,25 @@ func (p *pairing) take(g gatewayapi.Grant) (gatewayapi.Taken, error) {
 	if err := checkGrant(g, p.keys.TLSKey, believed); err != nil {
 		return gatewayapi.Taken{}, err
 	}
-	key, err := p.gatewayKey(g)
+	keys, err := p.gatewayKeys(g)
 	if err != nil {
 		return gatewayapi.Taken{}, err
 	}
-	taken := gatewayapi.Taken{SealingKey: key.PublicKey()}
-	if taken.Escrow, err = p.escrow(g, key); err != nil {
+	taken := gatewayapi.Taken{SealingKey: keys[0].PublicKey()}
+	if taken.Escrow, err = p.escrow(g, keys); err != nil {
 		return gatewayapi.Taken{}, err
 	}
-	if err := p.keep(g, key); err != nil {
+	if err := p.keep(g, keys); err != nil {
 		return gatewayapi.Taken{}, err
 	}
 	p.grant, p.taken, p.kept = g, taken, true
 	return taken, nil
 }
 
-// gatewayKey is the key the gateway has from now on: what another replica has shared, what the recovery key opens, or,
-// for the first replica, its own.
-func (p *pairing) gatewayKey(g gatewayapi.Grant) (*seal.PrivateKey, error) {
-	key := p.sealing
+// gatewayKeys are the keys the gateway has from now on, newest first: what another replica has shared, what the recovery key
+// opens, or, for the first replica, its own.
+func (p *pairing) gatewayKeys(g gatewayapi.Grant) ([]*seal.PrivateKey, error) {
+	keys := []*seal.PrivateKey{p.sealing}
 	switch {
 	case len(g.SealedKey) > 0:
 		text, err := p.transfer.Open(gatewayapi.TransferBinding(g.Project, g.Gateway, p.token.ID), g.SealedKey)
@@ -186,7 +187,7 @@ func (p *pairing) gatewayKey(g gatewayapi.Grant) (*seal.PrivateKey, error) {
 		if err != nil {
 			return nil, err
 		}
-		if key, err = seal.ParsePrivateKey(vouched); err != nil {
+		if keys, err = gatewayapi.SplitKeys(vouched); err != nil {
 			return nil, err
 		}
 	case len(g.Escrow) > 0 && p.cfg.Recovery == nil:
@@ -200,23 +201,25 @@ func (p *pairing) gatewayKey(g gatewayapi.Grant) (*seal.PrivateKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the recovery key does not open the gateway's key: %w", err)
 		}
-		if key, err = seal.ParsePrivateKey(text); err != nil {
+		if keys, err = gatewayapi.SplitKeys(text); err != nil {
 			return nil, err
 		}
 	case p.cfg.Recovery != nil:
 		return nil, errors.New("the hub keeps nothing that a recovery key could open: pair without --recovery-key-file " +
 			"if the gateway is new")
 	}
-	if fingerprint := seal.Fingerprint(key.PublicKey()); p.token.Key != "" && p.token.Key != fingerprint {
+	// The token may have been made before the key was rotated. Whoever has that key too has the keys from the gateway.
+	made := func(k *seal.PrivateKey) bool { return seal.Fingerprint(k.PublicKey()) == p.token.Key }
+	if p.token.Key != "" && !slices.ContainsFunc(keys, made) {
 		return nil, fmt.Errorf("the gateway's key is %s, and the token was made for %s: "+
-			"the hub may be lying, or all replicas were lost and their key with them", fingerprint, p.token.Key)
+			"the hub may be lying, or all replicas were lost and their key with them", seal.Fingerprint(keys[0].PublicKey()), p.token.Key)
 	}
-	return key, nil
+	return keys, nil
 }
 
-// escrow seals the gateway's key to the recovery key, if the one who made the token wants it. A hub can neither drop that
+// escrow seals the gateway's keys to the recovery key, if the one who made the token wants it. A hub can neither drop that
 // nor have it sealed to a key of its own.
-func (p *pairing) escrow(g gatewayapi.Grant, key *seal.PrivateKey) ([]byte, error) {
+func (p *pairing) escrow(g gatewayapi.Grant, keys []*seal.PrivateKey) ([]byte, error) {
 	if len(p.token.Recovery) == 0 {
 		if g.RecoveryKey != "" {
 			return nil, errors.New("the hub asks for the gateway's key to be sealed to a recovery key that the token does not name: " +
@@ -232,15 +235,15 @@ func (p *pairing) escrow(g gatewayapi.Grant, key *seal.PrivateKey) ([]byte, erro
 	if err != nil {
 		return nil, fmt.Errorf("reading the recovery key: %w", err)
 	}
-	private, err := key.Bytes()
+	private, err := keyBytes(keys)
 	if err != nil {
 		return nil, err
 	}
-	return seal.Seal(public, gatewayapi.EscrowBinding(g.Project, g.Gateway), private)
+	return seal.Seal(public, gatewayapi.EscrowBinding(g.Project, g.Gateway), bytes.Join(private, nil))
 }
 
-func (p *pairing) keep(g gatewayapi.Grant, key *seal.PrivateKey) error {
-	private, err := key.Bytes()
+func (p *pairing) keep(g gatewayapi.Grant, keys []*seal.PrivateKey) error {
+	private, err := keyBytes(keys)
 	if err != nil {
 		return err
 	}
@@ -250,14 +253,19 @@ func (p *pairing) keep(g gatewayapi.Grant, key *seal.PrivateKey) error {
 	if !p.token.Kept {
 		invited.Expires = now.Add(introductionLife)
 	}
+	recoveryKey := ""
+	if len(p.token.Recovery) > 0 {
+		recoveryKey = g.RecoveryKey
+	}
 	return p.dir.change(func(id *identity) {
 		*id = identity{
 			Hub: p.cfg.Hub, Proxy: p.cfg.Proxy, OuterCA: p.cfg.OuterCA,
 			Gateway: g.Gateway, GatewayName: g.GatewayName, Project: g.Project, Replica: g.Replica, Name: p.cfg.Name,
 			CA: string(g.CA), Certificate: g.Certificate, TLSKey: p.keys.TLSKey,
-			IdentityKey: p.keys.Identity, SealingKey: private,
+			IdentityKey: p.keys.Identity, SealingKey: private[0], OldKeys: private[1:],
 			Introductions: []introduction{invited}, InvitedOnly: p.token.Kept,
-			Used: map[string]usedPairing{p.token.ID: {Transfer: transfer[:], At: now}},
+			RecoveryKey: recoveryKey,
+			Used:        map[string]usedPairing{p.token.ID: {Transfer: transfer[:], At: now}},
 		}
 	})
 }

@@ -48,7 +48,8 @@ func (a *agent) health() http.Handler {
 	return mux
 }
 
-// serveSocket answers those who may enter the data directory: the commands status and support-bundle.
+// serveSocket answers those who may enter the data directory: the commands status, support-bundle and
+// rotate-key.
 func (a *agent) serveSocket(ctx context.Context) error {
 	path := filepath.Join(a.dir.path, socketName)
 	// The directory is locked: what is left of a socket is of a process that was killed.
@@ -72,6 +73,7 @@ func (a *agent) local() http.Handler {
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		hubapi.WriteJSON(w, http.StatusOK, a.status())
 	})
+	mux.HandleFunc("POST "+rotatePath, answering(func(context.Context, struct{}) (RotatedKey, error) { return a.rotateKey() }))
 	mux.HandleFunc("GET /log", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(a.cfg.Recent.Bytes())
 	})

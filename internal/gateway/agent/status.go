@@ -27,7 +27,9 @@ type Public struct {
 	// Proxy tells that a proxy was given when the replica was paired.
 	Proxy bool `json:"proxy,omitempty"`
 	// Fingerprint is that of the gateway's sealing key.
-	Fingerprint    string    `json:"fingerprint"`
+	Fingerprint string `json:"fingerprint"`
+	// Coming is that of a new key that the hub has not made the gateway's yet.
+	Coming         string    `json:"coming,omitempty"`
 	CertificateEnd time.Time `json:"certificate_end"`
 }
 
@@ -51,6 +53,9 @@ func (id identity) public() Public {
 	}
 	if key, err := id.sealing(); err == nil {
 		p.Fingerprint = seal.Fingerprint(key.PublicKey())
+	}
+	if len(id.Coming) > 0 {
+		p.Coming = seal.Fingerprint(id.Coming[0].Rotation.To)
 	}
 	if cert, err := id.certificate(); err == nil {
 		p.CertificateEnd = cert.Leaf.NotAfter

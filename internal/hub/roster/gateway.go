@@ -1,11 +1,13 @@
 package roster
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
@@ -17,9 +19,11 @@ type Gateway = Document[hubapi.GatewaySpec, GatewayStatus]
 type GatewayStatus struct {
 	// PublicKey is the key that secrets are sealed to; it is set once the first replica has its identity on disk.
 	PublicKey []byte `json:"public_key,omitempty"`
-	// Voucher is what the first replica said of the key to the one who made its token.
+	// Rotations are those that led to the key, oldest first: by them a replica that was away learns it.
+	Rotations []gatewayapi.Rotation `json:"rotations,omitempty"`
+	// Voucher is what the replica that made the key said of it to the one who made its token.
 	Voucher *hubapi.KeyVoucher `json:"voucher,omitempty"`
-	// Escrow is the gateway's key sealed to the recovery key EscrowFor.
+	// Escrow is the gateway's keys sealed to the recovery key EscrowFor.
 	Escrow    []byte    `json:"escrow,omitempty"`
 	EscrowFor string    `json:"escrow_for,omitempty"`
 	Replicas  []Replica `json:"replicas,omitempty"`
@@ -75,6 +79,36 @@ func ChangeGateway(
 	ctx context.Context, s store.Records, id string, fn func(*Gateway) error, topics ...string,
 ) (*Gateway, error) {
 	return change(ctx, s, store.KindGateway, id, fn, topics...)
+}
+
+// maxRotations bounds the rotations that are kept. A replica that has missed more of them is paired again.
+const maxRotations = 64
+
+// Rotated makes the rotation's key the gateway's. It tells whether the rotation starts from the key that it has.
+func (s *GatewayStatus) Rotated(r gatewayapi.Rotation) bool {
+	if !bytes.Equal(r.From, s.PublicKey) {
+		return false
+	}
+	s.PublicKey, s.Voucher = r.To, r.Voucher
+	if len(r.Escrow) > 0 {
+		s.Escrow, s.EscrowFor = r.Escrow, r.RecoveryKey
+	}
+	r.Escrow, r.Voucher = nil, nil // They are of no use once there is a newer key.
+	s.Rotations = append(s.Rotations, r)
+	if extra := len(s.Rotations) - maxRotations; extra > 0 {
+		s.Rotations = s.Rotations[extra:]
+	}
+	return true
+}
+
+// RotationsAfter are those that lead from an older key to the gateway's; none for any other key.
+func (s *GatewayStatus) RotationsAfter(key []byte) []gatewayapi.Rotation {
+	for i, r := range s.Rotations {
+		if bytes.Equal(r.From, key) {
+			return s.Rotations[i:]
+		}
+	}
+	return nil
 }
 
 // Replica returns the replica with the id, nil when there is none.

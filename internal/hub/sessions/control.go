@@ -3,8 +3,10 @@ package sessions
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
@@ -50,7 +52,10 @@ func (s *Sessions) control(ctx context.Context, session *tunnel.Session, address
 	}
 	log.InfoContext(ctx, "gateway connected", "remote_address", address, "version", l.version)
 	s.tell(ctx, l)
+	var parts sync.WaitGroup
+	parts.Go(func() { s.agreeUntilDone(ctx, l) })
 	s.renewUntilDone(ctx, l)
+	parts.Wait()
 	s.noteGone(context.WithoutCancel(ctx), l)
 	log.InfoContext(ctx, "gateway gone", "error", session.Err())
 }
@@ -59,9 +64,10 @@ func (s *Sessions) control(ctx context.Context, session *tunnel.Session, address
 func (s *Sessions) greet(ctx context.Context, session *tunnel.Session) (*live, error) {
 	ctx, cancel := context.WithTimeout(ctx, greetLimit)
 	defer cancel()
-	id, err := s.known(ctx, session.ConnectionState().PeerCertificates[0])
+	// The handshake has looked at the records a moment ago; what has changed since is seen when they are written.
+	id, err := authority.ReplicaOf(session.ConnectionState().PeerCertificates[0])
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errShutOut, err)
 	}
 	client := gatewayapi.NewClient(session)
 	info, err := client.Info(ctx)
@@ -72,19 +78,36 @@ func (s *Sessions) greet(ctx context.Context, session *tunnel.Session) (*live, e
 		return nil, fmt.Errorf("replica %s of gateway %s says it is gateway %.64q", id.Replica, id.Gateway, info.ID)
 	}
 	l := &live{id: id, tunnel: session, client: client, since: s.now().UTC(), version: clean(info.Version, maxVersion)}
-	_, err = roster.ChangeGateway(ctx, s.store, id.Gateway, func(g *roster.Gateway) error {
-		r := g.Status.Replica(id.Replica)
-		if r == nil {
-			return errShutOut
+	l.key = info.PublicKey
+	if err = s.noteCome(ctx, l); errors.Is(err, errOtherKey) {
+		if l.key, err = s.agree(ctx, l, info.PublicKey); err == nil {
+			err = s.noteCome(ctx, l)
 		}
-		g.Status.Paired(id.Replica, s.now())
-		if !bytes.Equal(info.PublicKey, g.Status.PublicKey) {
-			return fmt.Errorf("replica %s of gateway %s has another key than the gateway", id.Replica, id.Gateway)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("replica %s of gateway %s: %w", id.Replica, id.Gateway, err)
+	}
+	return l, nil
+}
+
+// errOtherKey tells that a replica has another key than its gateway.
+var errOtherKey = errors.New("it has another key than the gateway")
+
+// noteCome keeps that a replica is there.
+func (s *Sessions) noteCome(ctx context.Context, l *live) error {
+	_, err := roster.ChangeGateway(ctx, s.store, l.id.Gateway, func(g *roster.Gateway) error {
+		if err := lets(g, l.id); err != nil {
+			return err
+		}
+		r := g.Status.Replica(l.id.Replica)
+		g.Status.Paired(l.id.Replica, s.now())
+		if !bytes.Equal(l.key, g.Status.PublicKey) {
+			return errOtherKey
 		}
 		r.Version, r.LastSeen = l.version, &l.since
 		return nil
 	})
-	return l, err
+	return err
 }
 
 // noteGone keeps when a replica was seen last.

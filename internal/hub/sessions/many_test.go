@@ -1,6 +1,8 @@
 package sessions_test
 
 import (
+	"fmt"
+	"net/http"
 	"runtime"
 	"sync"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/authority"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/roster"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
 
 // TestManyComeAtOnce: gateways that all come back at the same time are all taken, with their leases.
@@ -83,4 +86,60 @@ func (b *bench) known() *replica {
 		b.t.Fatal(err)
 	}
 	return r
+}
+
+// TestBrokeredReads counts what a read asks of the gateway: one request, whatever it reads; and has 64 of them under way at
+// once, each of which ends only when all have begun.
+func TestBrokeredReads(t *testing.T) {
+	const readers = 64
+	b := newBench(t)
+	i := b.instance("a")
+	g := i.gateway("site")
+	r := newReplica(t).mustPair(i, g.ID)
+	begun, all := make(chan struct{}, readers), make(chan struct{})
+	r.extra["POST "+gatewayapi.PathInventory] = func(w http.ResponseWriter, req *http.Request) {
+		begun <- struct{}{}
+		select {
+		case <-all:
+		case <-req.Context().Done():
+		}
+		hubapi.WriteJSON(w, http.StatusOK, map[string]any{"items": []any{}})
+	}
+	r.mustConnect(i)
+	r.await("holder", 5*time.Second, r.holds)
+	account := i.account(g.ID)
+	r.await("listened to", 5*time.Second, func() bool { return r.listened })
+	asked := r.count()
+	var group sync.WaitGroup
+	for n := range readers {
+		group.Go(func() {
+			query := hubapi.InventoryQuery{Kind: hubapi.InventoryKind("networks"), Datacenter: fmt.Sprint(n)}
+			if _, err := i.client.Inventory(t.Context(), account.ID, query); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	limit := time.NewTimer(20 * time.Second)
+	defer limit.Stop()
+	for n := range readers {
+		select {
+		case <-begun:
+			continue
+		case <-limit.C:
+			t.Errorf("%d reads have begun, the others wait for them", n)
+		}
+		break
+	}
+	close(all)
+	group.Wait()
+	if got := r.count() - asked; got != readers {
+		t.Errorf("%d requests for %d reads", got, readers)
+	}
+}
+
+// count is how much the hub has asked of the replica.
+func (r *replica) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asked
 }

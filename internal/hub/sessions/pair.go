@@ -285,11 +285,13 @@ func (s *Sessions) paired(ctx context.Context, p *place, taken gatewayapi.Taken)
 			return unknownReplica()
 		}
 		g.Status.Paired(r.ID, s.now())
-		if wrong = !bytes.Equal(taken.SealingKey, g.Status.PublicKey); wrong {
+		// It may have been given the keys just before one was rotated; then it learns of that when it connects.
+		current := bytes.Equal(taken.SealingKey, g.Status.PublicKey)
+		if wrong = !current && len(g.Status.RotationsAfter(taken.SealingKey)) == 0; wrong {
 			r.RevokedAt = new(s.now().UTC())
 			return nil
 		}
-		if len(taken.Escrow) > 0 && len(taken.Escrow) <= maxEscrow && g.Spec.RecoveryKey != "" {
+		if current && len(taken.Escrow) > 0 && len(taken.Escrow) <= maxEscrow && g.Spec.RecoveryKey != "" {
 			g.Status.Escrow, g.Status.EscrowFor = taken.Escrow, g.Spec.RecoveryKey
 		}
 		return nil

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,8 @@ type live struct {
 	serial  uint64
 	// leaving is set when the replica has resigned: it is about to go. The registry's mutex guards it.
 	leaving bool
+	// key is what the replica seals to, as far as whoever keeps the tunnel knows.
+	key []byte
 }
 
 // registry is who is connected at the moment, and who works.
@@ -56,7 +59,7 @@ type link struct {
 	hub.Link
 
 	live *live
-	done chan struct{}
+	end  context.CancelFunc
 }
 
 func newRegistry() *registry {
@@ -267,10 +270,10 @@ func (r *registry) link(l *live, instance string, epoch int64) {
 	}
 	r.unlink(gateway, nil)
 	r.serial++
-	done := make(chan struct{})
-	r.links[gateway] = &link{live: l, done: done, Link: hub.Link{
+	life, end := context.WithCancel(context.Background())
+	r.links[gateway] = &link{live: l, end: end, Link: hub.Link{
 		Serial: r.serial, Gateway: gateway, Project: l.id.Project, Epoch: epoch, Instance: instance,
-		Resumes: true, Transport: l.tunnel, Done: done, Resign: func() { r.resign(l, epoch) },
+		Resumes: true, Transport: l.tunnel, Life: life, Resign: func() { r.resign(l, epoch) },
 	}}
 	r.relink()
 }
@@ -288,7 +291,7 @@ func (r *registry) unlink(gateway string, l *live) {
 	if !ok || (l != nil && now.live != l) {
 		return
 	}
-	close(now.done)
+	now.end()
 	delete(r.links, gateway)
 	r.relink()
 }

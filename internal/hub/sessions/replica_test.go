@@ -48,6 +48,8 @@ type replica struct {
 	reports  []gatewayapi.Report
 	boot     string
 	frozen   bool
+	listened bool // the hub has its event stream
+	asked    int  // requests of the hub, but for those that come by themselves
 	changed  chan struct{}
 	log      *logBuffer
 	// apart tells that it has a clock of its own.
@@ -318,15 +320,24 @@ func (r *replica) handler() http.Handler {
 	}
 	for pattern, h := range map[string]http.HandlerFunc{
 		"GET " + gatewayapi.PathEvents: r.events, "GET " + gatewayapi.PathInfo: r.who,
+		"POST " + gatewayapi.PathKeys: handle(r, func(gatewayapi.KeysWord) gatewayapi.KeysAnswer {
+			return gatewayapi.KeysAnswer{Key: r.sealing.PublicKey()}
+		}),
 	} {
 		if own := r.extra[pattern]; own != nil {
 			h = own
 		}
 		mux.HandleFunc(pattern, h)
 	}
+	if h := r.extra["POST "+gatewayapi.PathInventory]; h != nil {
+		mux.HandleFunc("POST "+gatewayapi.PathInventory, h)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.mu.Lock()
 		frozen := r.frozen
+		if req.URL.Path != gatewayapi.PathLease && req.URL.Path != gatewayapi.PathHub {
+			r.asked++
+		}
 		r.mu.Unlock()
 		if frozen {
 			<-req.Context().Done()
@@ -348,6 +359,7 @@ func (r *replica) who(w http.ResponseWriter, _ *http.Request) {
 
 func (r *replica) events(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusOK)
+	r.set(func() { r.listened = true })
 	sent := 0
 	for {
 		r.mu.Lock()

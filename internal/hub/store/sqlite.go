@@ -25,6 +25,7 @@ const maxGroup = 64
 // while the hub runs.
 type SQLite struct {
 	reads  *sql.DB
+	one    *sql.Stmt // reads one record; nothing is asked more often
 	writes *sql.DB
 	queue  chan *pendingWrite
 	closed chan struct{}
@@ -75,8 +76,12 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 	if err != nil {
 		return nil, errors.Join(err, writes.Close())
 	}
+	one, err := reads.PrepareContext(ctx, "SELECT "+recordColumns+" FROM records WHERE kind = ? AND id = ?")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), reads.Close(), writes.Close())
+	}
 	s := &SQLite{
-		reads: reads, writes: writes, queue: make(chan *pendingWrite, maxGroup), closed: make(chan struct{}),
+		reads: reads, one: one, writes: writes, queue: make(chan *pendingWrite, maxGroup), closed: make(chan struct{}),
 		locks: newLocks(), presence: newPresence(), wakes: newWakes(),
 	}
 	s.owned.Go(s.write)
@@ -99,7 +104,7 @@ func openDB(path string, conns int, extra string) (*sql.DB, error) {
 func (s *SQLite) Close() error {
 	s.once.Do(func() { close(s.closed) })
 	s.owned.Wait()
-	return errors.Join(s.reads.Close(), s.writes.Close())
+	return errors.Join(s.one.Close(), s.reads.Close(), s.writes.Close())
 }
 
 const (
@@ -164,8 +169,7 @@ const recordColumns = `kind, id, project, name, v, spec, status, sealed,
 
 // Get implements Records.
 func (s *SQLite) Get(ctx context.Context, kind Kind, id string) (*Record, error) {
-	row := s.reads.QueryRowContext(ctx, "SELECT "+recordColumns+" FROM records WHERE kind = ? AND id = ?", kind, id)
-	rec, err := scanRecord(row)
+	rec, err := scanRecord(s.one.QueryRowContext(ctx, kind, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNoRecord
 	}

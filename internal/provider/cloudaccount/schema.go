@@ -53,8 +53,8 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 			"gateway_key_fingerprint": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "Fingerprint that the gateway's key must have when the password is sealed, such as " +
-					"`palette_gateway.north.key_fingerprint`. Default: the key that the account was sealed to first; another one is an " +
-					"error until it is named here.",
+					"`palette_gateway.north.key_fingerprint`. Default: the key that the account was sealed to first; one " +
+					"that was rotated is not used for it, and another one is an error, until it is named here.",
 				Validators: []validator.String{tfkit.KeyFingerprint()},
 			},
 			"vcenter": schema.StringAttribute{

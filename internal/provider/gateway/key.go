@@ -1,11 +1,9 @@
 package gateway
 
 import (
-	"crypto/hmac"
 	"encoding/base64"
 	"fmt"
 
-	"github.com/google/uuid"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -20,12 +18,15 @@ const keyName = "gateway_key"
 type keyMemory struct {
 	// Trusted is the fingerprint of the key that was believed; "" before there was one.
 	Trusted string `json:"trusted,omitempty"`
+	// Serial is how many keys the gateway had before the trusted one, as its voucher says. It only grows.
+	Serial int `json:"serial,omitempty"`
 	// Seen is the fingerprint of the key that the hub showed last.
 	Seen string `json:"seen,omitempty"`
 }
 
 // look takes note of the key that the hub shows. It tells whether that key is believed: the one that was believed before, the
-// one that was accepted on purpose, and, where nothing is accepted, a first one that the gateway itself vouches for.
+// one that was accepted on purpose, one that the gateway itself has rotated it to, and, where nothing is accepted, a first one
+// that the gateway itself vouches for.
 func (k *keyMemory) look(g *hubapi.Gateway, accepted string, token types.String) bool {
 	k.Seen = g.KeyFingerprint()
 	switch {
@@ -34,11 +35,23 @@ func (k *keyMemory) look(g *hubapi.Gateway, accepted string, token types.String)
 	case k.Seen == "":
 		return false // the hub has lost a key: the old one is remembered
 	case accepted == k.Seen, k.Trusted == "" && accepted == "" && vouched(g, token):
-		k.Trusted = k.Seen
+		k.Trusted, k.Serial = k.Seen, serialOf(g, token)
+		return true
+	case k.Trusted != "" && serialOf(g, token) > k.Serial:
+		k.Trusted, k.Serial = k.Seen, serialOf(g, token)
 		return true
 	default:
 		return false
 	}
+}
+
+// serialOf is how many keys the gateway had before the one that the hub shows; 0 where the gateway does not vouch for that.
+func serialOf(g *hubapi.Gateway, token types.String) int {
+	introduction := introductionOf(token)
+	if introduction == nil || !vouched(g, token) {
+		return 0
+	}
+	return g.Status.Voucher.Serial
 }
 
 // vouched tells whether the process that made the key was paired with a token of this resource: all of them have one
@@ -49,12 +62,8 @@ func vouched(g *hubapi.Gateway, token types.String) bool {
 	if introduction == nil {
 		return true
 	}
-	voucher := g.Status.Voucher
 	key, err := base64.StdEncoding.DecodeString(g.Status.PublicKey)
-	if err != nil || voucher == nil || uuid.Validate(voucher.Pairing) != nil {
-		return false
-	}
-	return hmac.Equal(voucher.MAC, hubapi.PairingToken{ID: voucher.Pairing, Introduction: introduction}.Vouch(key))
+	return err == nil && g.Status.Voucher.Good(introduction, key)
 }
 
 // introductionOf is that of a pairing token; nil is none.

@@ -90,7 +90,8 @@ func (r *Resource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *r
 			"accept_key_fingerprint": schema.StringAttribute{
 				Optional: true,
 				MarkdownDescription: "Fingerprint of a key that the gateway may have instead of the one it had; for a gateway without a key, " +
-					"that of the only one it may get. A key that changes without this being set to the new one's fingerprint, and a first one " +
+					"that of the only one it may get. A key that changes without this being set to the new one's fingerprint and without the " +
+					"gateway vouching for it, as it does for one that it has rotated, and a first one " +
 					"that no process vouches for that was paired with a token of this resource, are errors, because secrets would be sealed to it.",
 				Validators: []validator.String{tfkit.KeyFingerprint()},
 			},
