@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 
@@ -183,9 +184,10 @@ func (l *lease) close() int64 {
 	return l.epoch
 }
 
-// errNotHolder is the answer of a replica that does not have the lease to what only the holder does.
+// errNotHolder is the answer of a replica that does not have the lease to what only the holder does. It passes: whoever
+// asks did not know yet which replica the holder is.
 var errNotHolder = &hubapi.Problem{
-	Status: 409, Code: hubapi.CodeConflict, Title: "Another replica works",
+	Status: http.StatusServiceUnavailable, Code: hubapi.CodeConflict, Title: "Another replica works",
 	Detail: "this replica of the gateway does not have the lease: another one works on its clusters",
 	Hint:   "Ask again in a moment.",
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/cluster"
+	"github.com/terraform-provider-palette/terraform-provider-palette/internal/gatewayapi"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hub/store"
 	"github.com/terraform-provider-palette/terraform-provider-palette/internal/hubapi"
 )
@@ -213,15 +214,43 @@ func (h *Hub) assign(ctx context.Context, d *clusterDoc) error {
 	if err != nil {
 		return err
 	}
-	client, err := h.worker(ctx, d.Project, assignment.Account.Spec.GatewayID)
-	if err != nil {
+	if err := h.give(ctx, d.Project, assignment); err != nil {
 		return err
-	}
-	if err := client.Assign(ctx, assignment); err != nil {
-		return fromGateway(assignment.Account.Spec.GatewayID, err)
 	}
 	h.given.set(d.ID, d.Generation)
 	return nil
+}
+
+// misdirectedPause is how long is waited before the holder of a lease is looked for again.
+const misdirectedPause = 250 * time.Millisecond
+
+// give hands an assignment to the replica that has the lease. Where another instance of the hub gives the lease it may have
+// gone to another replica already: then that one is looked for, as long as a takeover takes.
+func (h *Hub) give(ctx context.Context, project string, assignment gatewayapi.Assignment) error {
+	gateway := assignment.Account.Spec.GatewayID
+	for began := time.Now(); ; {
+		client, err := h.worker(ctx, project, gateway)
+		if err != nil {
+			return err
+		}
+		err = client.Assign(ctx, assignment)
+		if !misdirected(err) || time.Since(began) > workerWait {
+			return fromGateway(gateway, err)
+		}
+		timer := time.NewTimer(misdirectedPause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fromGateway(gateway, err)
+		}
+	}
+}
+
+// misdirected tells that a replica was asked for what only the one with the lease does.
+func misdirected(err error) bool {
+	p, ok := errors.AsType[*hubapi.Problem](err)
+	return ok && p.Code == hubapi.CodeConflict && p.Status == http.StatusServiceUnavailable
 }
 
 // takeBack undoes a write that the gateway did not take, unless something newer was written. The number it had is never
